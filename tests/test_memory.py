@@ -1,0 +1,65 @@
+"""Guest memory: regions with gaps, one array, views without copies."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtlab.errors import DmaFault
+from virtlab.memory import GuestMemory
+
+REGIONS = [(0x100, 0x40), (0x140, 0x20), (0x200, 0x10)]
+
+
+@given(st.integers(0xF0, 0x220), st.integers(0, 0x30), st.binary(min_size=0x30, max_size=0x30))
+def test_an_access_lies_in_one_region_or_faults(gpa, length, data):
+    ram, data = GuestMemory(REGIONS), data[:length]
+    if any(start <= gpa and gpa + length <= start + size for start, size in REGIONS):
+        ram.write(gpa, data)
+        assert ram.read(gpa, length) == data == ram.view(gpa, length).tobytes()
+        assert ram.bytes.tobytes().count(0) >= ram.size - length
+    else:
+        for access in (lambda: ram.write(gpa, data), lambda: ram.view(gpa, length)):
+            with pytest.raises(DmaFault, match="no memory there"):
+                access()
+        assert not ram.bytes.any()
+
+
+@given(st.sampled_from([1, 2, 4, 8]), st.integers())
+def test_numbers_are_little_endian_and_masked(size, value):
+    ram = GuestMemory(64)
+    ram.store(8, size, value)
+    expected = (value % (1 << 8 * size)).to_bytes(size, "little")
+    assert ram.read(8, 8) == expected.ljust(8, b"\0")
+    loaded = ram.load(8, size)
+    assert type(loaded) is int
+    assert loaded == value % (1 << 8 * size)
+
+
+def test_a_view_is_the_memory_itself():
+    ram = GuestMemory(REGIONS)
+    ram.view(0x140, 4)[:] = [1, 2, 3, 4]
+    assert ram.load(0x140, 4) == 0x04030201
+    assert np.shares_memory(ram.view(0x200, 1), ram.bytes)
+
+
+def test_memory_can_live_in_a_given_array():
+    buffer = np.arange(16, dtype=np.uint8)
+    assert GuestMemory([(0x1000, 16)], buffer).read(0x1002, 2) == b"\x02\x03"
+    with pytest.raises(ValueError, match="uint8"):
+        GuestMemory(32, buffer)
+
+
+@pytest.mark.parametrize("regions", [[(0, 16), (8, 16)], [(-1, 4)], [(0, 0)]])
+def test_a_bad_map_is_refused(regions):
+    with pytest.raises(ValueError, match="region"):
+        GuestMemory(regions)
+
+
+def test_it_says_what_it_is():
+    assert repr(GuestMemory(REGIONS)) == "GuestMemory(0x100+0x40, 0x140+0x20, 0x200+0x10)"
+
+
+def test_a_negative_length_is_a_fault():
+    with pytest.raises(DmaFault):
+        GuestMemory(64).offset(8, -1)

@@ -1,0 +1,1 @@
+"""Where a guest really runs: Python, a machine behind a socket; later real code."""

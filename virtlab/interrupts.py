@@ -1,0 +1,46 @@
+"""How a device asks for attention: a wire, or a message.
+
+`IrqLine` is a wire with a level. A device sets it; whoever listens (an interrupt controller,
+a vCPU, a test) is told of each *change* and of nothing else. What an edge or a level means is
+the controller's business.
+
+`Msi` is a message: a 32-bit write to an address. It needs no wire (PCI 3.0, 6.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class IrqLine:
+    """An interrupt wire. `level` is its state; `sink(level)` is called on each change."""
+
+    __slots__ = ("level", "name", "sink")
+
+    def __init__(self, name: str = "", sink: Callable[[bool], None] | None = None) -> None:
+        self.name = name
+        self.level = False
+        self.sink = sink
+
+    def set(self, level: bool) -> None:
+        """Drive the wire high (True) or low (False)."""
+        if level != self.level:
+            self.level = level
+            if self.sink is not None:
+                self.sink(level)
+
+    def pulse(self) -> None:
+        """High, then low again: one edge."""
+        self.set(True)
+        self.set(False)
+
+    def __repr__(self) -> str:
+        return f"IrqLine({self.name!r}, {'high' if self.level else 'low'})"
+
+
+class Msi(NamedTuple):
+    """A message-signalled interrupt: store 32-bit `data` at `address`."""
+
+    address: int
+    data: int

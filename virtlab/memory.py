@@ -1,0 +1,137 @@
+"""Guest memory: regions with gaps between them, over one array of bytes.
+
+A PC's memory has holes: RAM stops at 640 KiB for the video memory and the ROMs, and goes on
+at 1 MiB. `GuestMemory` keeps all its regions, one after another, in a single `uint8` array.
+So a view of guest memory is a slice with no copy, and a batch of addresses is one gather.
+
+    gpa        0 ........ 0xA0000     0x100000 ............ 0x1000000
+               [ region 0 ]  (a gap)  [        region 1            ]
+    bytes      [ region 0 ][        region 1            ]
+
+The rule that keeps it simple: an access lies inside one region or it is a `DmaFault`. Scalars
+come back as Python ints, never as NumPy scalars.
+
+`Dma` is memory as a *device* sees it: the same verbs, at an `iova`, for one source id. Here it
+is plain; a remapping unit is another object with the same verbs.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from virtlab.errors import DmaFault
+
+Bytes = npt.NDArray[np.uint8]
+PAGE = 4096
+"""Bytes in a page."""
+
+
+class Region(NamedTuple):
+    """`size` bytes of memory at guest-physical `start`, kept from `offset` in the array."""
+
+    start: int
+    size: int
+    offset: int
+
+
+class GuestMemory:
+    """RAM of a machine.
+
+    `regions` is a size in bytes (one region from 0), or pairs `(start, size)`, which may not
+    overlap. `buffer`, where given, is the `uint8` array to live in, of exactly the total size.
+    `generation` goes up when the map changes; whoever caches a translation compares it.
+
+    >>> ram = GuestMemory([(0, 0xA0000), (0x100000, 0x100000)])
+    >>> ram.store(0x100000, 4, 0x12345678); ram.read(0x100000, 2).hex()
+    '7856'
+    """
+
+    def __init__(self, regions: int | Iterable[tuple[int, int]], buffer: Bytes | None = None):
+        pairs = [(0, regions)] if isinstance(regions, int) else sorted(regions)
+        self.regions = _lay_out(pairs)
+        self._starts = [region.start for region in self.regions]
+        total = sum(region.size for region in self.regions)
+        self.bytes: Bytes = np.zeros(total, np.uint8) if buffer is None else buffer
+        if self.bytes.dtype != np.uint8 or self.bytes.shape != (total,):
+            raise ValueError(
+                f"the buffer must be uint8 of shape ({total},), not {self.bytes.shape}"
+            )
+        self._view = memoryview(self.bytes)  # type: ignore[arg-type]
+        self.generation = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory in all regions together."""
+        return len(self.bytes)
+
+    def offset(self, gpa: int, length: int = 1) -> int:
+        """Where in `bytes` the `length` bytes at `gpa` begin; `DmaFault` if not in one region."""
+        index = bisect_right(self._starts, gpa) - 1
+        if index >= 0 and length >= 0:
+            region = self.regions[index]
+            inside = gpa - region.start
+            if inside + length <= region.size:
+                return region.offset + inside
+        raise DmaFault("no memory there", gpa, length)
+
+    def view(self, gpa: int, length: int) -> Bytes:
+        """The bytes themselves, (length,) uint8, no copy: what you write, the guest has."""
+        start = self.offset(gpa, length)
+        return self.bytes[start : start + length]
+
+    def read(self, gpa: int, length: int) -> bytes:
+        """A copy of `length` bytes at `gpa`."""
+        start = self.offset(gpa, length)
+        return self._view[start : start + length].tobytes()
+
+    def write(self, gpa: int, data: bytes | bytearray | memoryview) -> None:
+        """Put `data` at `gpa`."""
+        start = self.offset(gpa, len(data))
+        self._view[start : start + len(data)] = bytes(data)
+
+    def load(self, gpa: int, size: int) -> int:
+        """The little-endian number of `size` bytes at `gpa`, as a Python int."""
+        start = self.offset(gpa, size)
+        return int.from_bytes(self._view[start : start + size], "little")
+
+    def store(self, gpa: int, size: int, value: int) -> None:
+        """Put the low `size` bytes of `value` at `gpa`, little-endian."""
+        start = self.offset(gpa, size)
+        data = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+        self._view[start : start + size] = data
+
+    def __repr__(self) -> str:
+        spans = ", ".join(f"{r.start:#x}+{r.size:#x}" for r in self.regions)
+        return f"GuestMemory({spans})"
+
+
+def _lay_out(pairs: list[tuple[int, int]]) -> list[Region]:
+    """Place sorted `(start, size)` pairs one after another, refusing overlaps."""
+    regions: list[Region] = []
+    end = offset = 0
+    for start, size in pairs:
+        if start < 0 or size <= 0:
+            raise ValueError(f"a region has a start of 0 or more and a size, not ({start}, {size})")
+        if start < end:
+            raise ValueError(f"the region at {start:#x} overlaps the one that ends at {end:#x}")
+        regions.append(Region(start, size, offset))
+        end, offset = start + size, offset + size
+    return regions
+
+
+class Dma(Protocol):
+    """Memory as a device reaches it: by `iova`, with `DmaFault` for what it may not touch."""
+
+    def read(self, iova: int, length: int) -> bytes:
+        """A copy of `length` bytes."""
+
+    def write(self, iova: int, data: bytes) -> None:
+        """Put `data` at `iova`."""
+
+    def view(self, iova: int, length: int) -> Bytes:
+        """The bytes themselves, (length,) uint8, no copy."""
