@@ -32,6 +32,17 @@ def test_a_cancelled_call_never_comes():
     assert rang == []
 
 
+def test_cancelled_calls_do_not_pile_up_and_the_others_keep_their_order():
+    clock, rang = Clock(), []
+    for number in range(1000):
+        clock.after(5000, lambda: rang.append("never")).cancel()
+        if number % 100 == 0:
+            clock.after(2000 - number, lambda number=number: rang.append(number))
+    assert len(clock._queue) < 200
+    clock.advance(10_000)
+    assert rang == [900, 800, 700, 600, 500, 400, 300, 200, 100, 0]
+
+
 def test_a_call_may_set_the_next_one():
     clock, rang = Clock(), []
 

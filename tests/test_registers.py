@@ -123,3 +123,11 @@ def test_a_register_past_the_declared_length_is_refused():
 def test_a_contradictory_declaration_is_refused(arguments, why):
     with pytest.raises(ValueError, match=why):
         Reg(0, 1, **arguments)
+
+
+def test_peek_shows_every_register_and_changes_nothing():
+    timer = Timer()
+    timer.write(0x04, 2, 0x51)
+    assert timer.peek() == {"IDENT": 0x1234, "CONTROL": 0x51, "STATUS": 0x81, "COUNT": 0}
+    timer.peek()["CONTROL"] = 0
+    assert timer.CONTROL == 0x51

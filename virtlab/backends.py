@@ -94,10 +94,14 @@ class Keyboard:
 
 
 class Mouse:
-    """A mouse: `move(dx, dy)` in counts, up and right positive; `buttons` as bits 0-2."""
+    """A mouse: `move(dx, dy)` in counts, up and right positive; `buttons` as bits 0-2.
+
+    `listener(dx, dy, buttons)` and `wheel_listener(steps)` are the device.
+    """
 
     def __init__(self) -> None:
         self.listener: Callable[[int, int, int], None] | None = None
+        self.wheel_listener: Callable[[int], None] | None = None
         self.buttons = 0
 
     def move(self, dx: int, dy: int) -> None:
@@ -109,3 +113,8 @@ class Mouse:
         """Set the buttons: bit 0 left, bit 1 right, bit 2 middle."""
         self.buttons = buttons & 7
         self.move(0, 0)
+
+    def scroll(self, steps: int) -> None:
+        """Turn the wheel; away from the hand is negative, as the packet has it."""
+        if self.wheel_listener is not None:
+            self.wheel_listener(steps)

@@ -155,7 +155,7 @@ class AddressSpace:
             value = mapping.device.read(offset, size) & all_ones(size)
         else:
             value = 0
-            for part, n, shift in _cycles(offset, size, mapping.width):
+            for part, n, shift in cycles(offset, size, mapping.width):
                 value |= (mapping.device.read(part, n) & all_ones(n)) << shift
         self.trace.emit(self.verbs[0], mapping.name, self.name, address, size, value)
         return value
@@ -172,7 +172,7 @@ class AddressSpace:
         if size <= mapping.width and offset % size == 0:
             mapping.device.write(offset, size, value)
         else:
-            for part, n, shift in _cycles(offset, size, mapping.width):
+            for part, n, shift in cycles(offset, size, mapping.width):
                 mapping.device.write(part, n, (value >> shift) & all_ones(n))
 
     def read_bytes(self, address: int, length: int) -> bytes:
@@ -239,17 +239,23 @@ class AddressSpace:
         return f"{mapping.name} at {self.name} {mapping.base:#x}-{mapping.end - 1:#x}"
 
 
-def _cycles(offset: int, size: int, width: int) -> list[tuple[int, int, int]]:
-    """Split an access into bus cycles: `(offset, bytes, shift)`, lowest address first."""
-    cycles = []
+def cycles(offset: int, size: int, width: int) -> list[tuple[int, int, int]]:
+    """Split an access into bus cycles: `(offset, bytes, shift)`, lowest address first.
+
+    Each is a power of two, at most `width` bytes, and aligned to its own size.
+
+    >>> cycles(0xFFD, 8, 8)
+    [(4093, 1, 0), (4094, 2, 8), (4096, 4, 24), (4100, 1, 56)]
+    """
+    parts = []
     at, end = offset, offset + size
     while at < end:
         n = width
         while at % n or at + n > end:
             n //= 2
-        cycles.append((at, n, 8 * (at - offset)))
+        parts.append((at, n, 8 * (at - offset)))
         at += n
-    return cycles
+    return parts
 
 
 class Decoder(NamedTuple):

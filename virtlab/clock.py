@@ -7,8 +7,8 @@ so many nanoseconds. So every run is the same run.
 The rule that keeps it simple: a timer never fires in the past, and never inside the call
 that set it.
 
-`COSTS` holds the few real costs that the lessons quote. Each has its source. They are used
-to *say* what a counted event costs on hardware, never to decide what happens.
+`COSTS` holds the few real costs that the lessons quote. Each has its source. They *say* what a
+counted event costs on hardware; a VMM and a timed board let so much virtual time pass for one.
 """
 
 from __future__ import annotations
@@ -51,9 +51,18 @@ class Clock:
         self.now = 0
         self._queue: list[tuple[int, int, Timer]] = []
         self._order = itertools.count()
+        self._sweep_at = 64
 
     def after(self, delay: int, action: Callable[[], None]) -> Timer:
-        """Call `action` in `delay` ns (at least 1). Calls for one moment keep their order."""
+        """Call `action` in `delay` ns (at least 1). Calls for one moment keep their order.
+
+        Cancelled calls are swept out before they outnumber the others, so that a guest that sets
+        and cancels without end cannot fill the host.
+        """
+        if len(self._queue) >= self._sweep_at:
+            self._queue = [entry for entry in self._queue if entry[2].action is not None]
+            heapq.heapify(self._queue)
+            self._sweep_at = 2 * len(self._queue) + 64
         timer = Timer(self.now + max(1, delay), action)
         heapq.heappush(self._queue, (timer.when, next(self._order), timer))
         return timer
@@ -76,6 +85,20 @@ class Clock:
             if action is not None:
                 action()
         self.now = end
+
+    def advance_until(self, ready: Callable[[], bool], limit: int) -> bool:
+        """Let time pass, call by call, until `ready()`, or until `limit` ns have passed.
+
+        Gives whether it became ready.
+        """
+        end = self.now + limit
+        while not ready():
+            due = self.next_event()
+            if due is None or due > end:
+                self.advance(end - self.now)
+                return False
+            self.advance(due - self.now)
+        return True
 
 
 class Cost(NamedTuple):

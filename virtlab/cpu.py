@@ -18,6 +18,16 @@ from typing import Protocol
 
 from virtlab.trace import Access
 
+MAX_MOVE = 16 << 20
+"""Bytes that one string move may have."""
+
+
+def string_length(length: int) -> int:
+    """`length`, if one string move can have so many bytes; else `ValueError`."""
+    if not 0 <= length <= MAX_MOVE:
+        raise ValueError(f"a string move has 0 to {MAX_MOVE} bytes, not {length}")
+    return length
+
 
 class Cpu(Protocol):
     """Six verbs and a wait. Sizes are in bytes; addresses are guest-physical (`gpa`)."""

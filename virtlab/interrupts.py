@@ -5,12 +5,15 @@ a vCPU, a test) is told of each *change* and of nothing else. What an edge or a 
 the controller's business.
 
 `Msi` is a message: a 32-bit write to an address. It needs no wire (PCI 3.0, 6.8).
+
+`InterruptController` is what a processor, real or virtual, asks of the chip between it and the
+wires.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class IrqLine:
@@ -44,3 +47,14 @@ class Msi(NamedTuple):
 
     address: int
     data: int
+
+
+class InterruptController(Protocol):
+    """What a processor needs of it: is there an interrupt, and which vector is it?"""
+
+    @property
+    def pending(self) -> bool:
+        """Whether the INTR pin is up."""
+
+    def acknowledge(self) -> int:
+        """The INTA cycle: the vector of the highest request, which is now in service."""

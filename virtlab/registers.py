@@ -109,7 +109,8 @@ class RegisterFile:
     """A device made of declared registers.
 
     Write `read_NAME(self) -> int` to compute a value, and `write_NAME(self, old, new)` to act
-    once the masked write has been stored. `length` is the bytes it answers.
+    once the masked write has been stored. While it runs, `lanes` has the bits that the access
+    carries (half a register, or all of it). `length` is the bytes it answers.
     """
 
     length: ClassVar[int] = 0
@@ -138,10 +139,15 @@ class RegisterFile:
 
     def __init__(self) -> None:
         self.values = {reg.name: reg.reset for reg in self.registers}
+        self.lanes = 0
 
     def reset(self) -> None:
         """Every register to its reset value."""
         self.values.update((reg.name, reg.reset) for reg in self.registers)
+
+    def peek(self) -> dict[str, int]:
+        """Every register's stored value by name, with no side effect: what a picture shows."""
+        return dict(self.values)
 
     def read(self, offset: int, size: int) -> int:
         """`size` bytes at `offset`, of whatever registers lie there."""
@@ -163,6 +169,7 @@ class RegisterFile:
             old = self.values[reg.name]
             new = masked(old, data, reg.rw & written, reg.w1c & written)
             self.values[reg.name] = new
+            self.lanes = written & all_ones(reg.width)
             handler: Callable[[int, int], None] | None = getattr(self, f"write_{reg.name}", None)
             if handler:
                 handler(old, new)

@@ -4,7 +4,8 @@ import pytest
 
 from virtlab.bus import AddressSpace
 from virtlab.clock import Clock
-from virtlab.hosts.python import MAX_MOVE, BareCpu
+from virtlab.cpu import MAX_MOVE
+from virtlab.hosts.python import BareCpu
 from virtlab.memory import GuestMemory
 
 

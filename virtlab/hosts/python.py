@@ -6,28 +6,17 @@ buses; `wait` lets virtual time pass until the interrupt controller has a vector
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from virtlab.bus import AddressSpace
 from virtlab.clock import Clock
-
-MAX_MOVE = 16 << 20
-"""Bytes that one string move may have."""
-
-
-class InterruptController(Protocol):
-    """What a processor needs of it: is there an interrupt, and which vector is it?"""
-
-    @property
-    def pending(self) -> bool:
-        """Whether the INTR pin is up."""
-
-    def acknowledge(self) -> int:
-        """The INTA cycle: the vector of the highest request, which is now in service."""
+from virtlab.cpu import string_length
+from virtlab.interrupts import InterruptController
 
 
 class BareCpu:
-    """A `virtlab.cpu.Cpu` with nothing between it and the buses."""
+    """A `virtlab.cpu.Cpu` with nothing between it and the buses.
+
+    Each access to a port takes `port_time` ns of virtual time.
+    """
 
     def __init__(
         self,
@@ -40,13 +29,16 @@ class BareCpu:
         self.memory = memory
         self.clock = clock
         self.controller = controller
+        self.port_time = 0
 
     def inp(self, port: int, size: int = 1) -> int:
         """`IN`: read 1, 2 or 4 bytes from `port`."""
+        self.clock.advance(self.port_time)
         return self.ports.read(port, size)
 
     def out(self, port: int, value: int, size: int = 1) -> None:
         """`OUT`: write 1, 2 or 4 bytes to `port`."""
+        self.clock.advance(self.port_time)
         self.ports.write(port, size, value)
 
     def load(self, gpa: int, size: int = 4) -> int:
@@ -59,26 +51,18 @@ class BareCpu:
 
     def read(self, gpa: int, length: int) -> bytes:
         """Read `length` bytes, as a string move does: one load a byte where it meets a device."""
-        return self.memory.read_bytes(gpa, _bounded(length))
+        return self.memory.read_bytes(gpa, string_length(length))
 
     def write(self, gpa: int, data: bytes) -> None:
         """Write `data`, as a string move does."""
-        _bounded(len(data))
+        string_length(len(data))
         self.memory.write_bytes(gpa, data)
 
     def wait(self, timeout: int = 1_000_000_000) -> int | None:
         """Let virtual time pass until an interrupt is pending; acknowledge it, give its vector."""
-        deadline = self.clock.now + timeout
-        while self.controller is None or not self.controller.pending:
-            due = self.clock.next_event()
-            if due is None or due > deadline:
-                self.clock.advance(deadline - self.clock.now)
-                return None
-            self.clock.advance(due - self.clock.now)
-        return self.controller.acknowledge()
-
-
-def _bounded(length: int) -> int:
-    if not 0 <= length <= MAX_MOVE:
-        raise ValueError(f"a string move has 0 to {MAX_MOVE} bytes, not {length}")
-    return length
+        controller = self.controller
+        if controller is None:
+            self.clock.advance(timeout)
+            return None
+        ready = self.clock.advance_until(lambda: controller.pending, timeout)
+        return controller.acknowledge() if ready else None
