@@ -1,0 +1,199 @@
+"""VM exits: what the processor hands to the VMM when a guest may not go on by itself.
+
+The idea: an exit is a *record*, not a callback. The vCPU returns it, the VMM's loop reads it, the
+trace keeps it. A record never changes.
+
+Each has the two numbers that VT-x puts into the VMCS: the basic exit reason (SDM 3D appendix C)
+and the exit qualification (SDM 3C 28.2.1), built here bit by bit.
+
+       31             16 15       7   6     5     4      3     2    0
+      +-----------------+----------+-----+-----+--------+----+--------+
+      |   port number   |    0     | imm | REP | string | IN | size-1 |   an I/O instruction
+      +-----------------+----------+-----+-----+--------+----+--------+
+
+      12       9  8   7       6       5   4   3   2   1   0
+      +--------+----+----+---------+----+----+---+---+---+---+
+      |   0    | LA | LV |    0    | X  | W  | R | f | w | r |            an EPT violation
+      +--------+----+----+---------+----+----+---+---+---+---+
+      r w f: the access that was tried;  R W X: what the entries allow;
+      LV: the linear address is known;  LA: the access itself failed, not a table walk
+
+The SDM is cited by the chapters it has since 2022: 25 the VMCS, 26 non-root operation, 28 VM exits,
+29 EPT. Older printings count one less. One thing here no processor gives: `size` and `value` of a
+memory access. A VMM for real code decodes the instruction to find them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from virtlab.wire import Bits
+
+READ, WRITE, EXECUTE = 1, 2, 4
+"""Rights, as an EPT entry has them in bits 2:0 (SDM 3C 29.3.2)."""
+
+IO_SIZE, IO_IN, IO_STRING, IO_REP = Bits(2, 0), Bits(3), Bits(4), Bits(5)
+IO_IMMEDIATE, IO_PORT = Bits(6), Bits(31, 16)
+"""The qualification of an I/O instruction (SDM 3C table 28-5)."""
+
+EPT_ACCESS, EPT_RIGHTS, EPT_LINEAR_VALID, EPT_LINEAR_ACCESS = (
+    Bits(2, 0),
+    Bits(5, 3),
+    Bits(7),
+    Bits(8),
+)
+"""The qualification of an EPT violation (SDM 3C table 28-7)."""
+
+PF_PRESENT, PF_WRITE, PF_USER, PF_RESERVED = Bits(0), Bits(1), Bits(2), Bits(3)
+"""The error code of a page fault (SDM 3A 4.7)."""
+
+PAGE_FAULT_INFORMATION = 1 << 31 | 1 << 11 | 3 << 8 | 14
+"""Valid, with an error code, a hardware exception, vector 14 (SDM 3C 25.9.2)."""
+
+
+class Place(NamedTuple):
+    """Where an exit happened, in the words of a trace event."""
+
+    space: str = ""
+    address: int = 0
+    size: int = 0
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """Any VM exit. `REASON` is the basic exit reason, `NAME` what the SDM calls it."""
+
+    REASON: ClassVar[int]
+    NAME: ClassVar[str]
+
+    @property
+    def qualification(self) -> int:
+        """The exit qualification; 0 for reasons that define none."""
+        return 0
+
+    @property
+    def place(self) -> Place:
+        """Where it happened."""
+        return Place()
+
+    def __str__(self) -> str:
+        return f"{self.NAME} (reason {self.REASON}, qualification {self.qualification:#x})"
+
+
+@dataclass(frozen=True, slots=True)
+class IoExit(Exit):
+    """`IN` or `OUT` to a port whose bit in the I/O bitmap is 1 (SDM 3C 26.1.3).
+
+    `size` is in bytes. `value` is what an `OUT` writes, and 0 for an `IN`. A guest in Python has
+    neither string nor immediate forms; real code has.
+    """
+
+    REASON: ClassVar[int] = 30
+    NAME: ClassVar[str] = "I/O instruction"
+    port: int
+    size: int
+    write: bool
+    value: int = 0
+    string: bool = False
+    rep: bool = False
+    immediate: bool = False
+
+    @property
+    def qualification(self) -> int:
+        """As SDM 3C table 28-5 has it."""
+        word = IO_SIZE.put(0, self.size - 1)
+        word = IO_IN.put(word, not self.write)
+        word = IO_STRING.put(word, self.string)
+        word = IO_REP.put(word, self.rep)
+        word = IO_IMMEDIATE.put(word, self.immediate)
+        return IO_PORT.put(word, self.port)
+
+    @property
+    def place(self) -> Place:
+        """The ports it touches."""
+        return Place("port", self.port, self.size, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryExit(Exit):
+    """A load or a store that did not get through its translation.
+
+    `gpa` is the guest-physical address, `size` is in bytes, `value` is what a store writes, and 0
+    for a load.
+    """
+
+    gpa: int
+    size: int
+    write: bool
+    value: int = 0
+
+    @property
+    def place(self) -> Place:
+        """The guest-physical bytes it touches."""
+        return Place("memory", self.gpa, self.size, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class EptViolation(MemoryExit):
+    """An entry on the way is not present, or does not allow the access (SDM 3C 29.3.3.2).
+
+    `rights` is the AND of bits 2:0 of all entries used, 0 if one is not present. The guest has
+    its paging off, so its linear address is the guest-physical one, and is known.
+    """
+
+    REASON: ClassVar[int] = 48
+    NAME: ClassVar[str] = "EPT violation"
+    rights: int = 0
+
+    @property
+    def qualification(self) -> int:
+        """As SDM 3C table 28-7 has it."""
+        word = EPT_ACCESS.put(0, WRITE if self.write else READ)
+        word = EPT_RIGHTS.put(word, self.rights)
+        return word | EPT_LINEAR_VALID.mask | EPT_LINEAR_ACCESS.mask
+
+
+@dataclass(frozen=True, slots=True)
+class EptMisconfiguration(MemoryExit):
+    """A present entry has a setting that no processor accepts (SDM 3C 29.3.3.1). `why` names it."""
+
+    REASON: ClassVar[int] = 49
+    NAME: ClassVar[str] = "EPT misconfiguration"
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowFault(MemoryExit):
+    """A page fault on the shadow page table, which the VMM intercepts (SDM 3C 26.2).
+
+    `error_code` is as SDM 3A 4.7 has it. With EPT off the processor knows no guest-physical
+    address; the qualification is the linear one, which is the same while guest paging is off.
+    """
+
+    REASON: ClassVar[int] = 0
+    NAME: ClassVar[str] = "exception: page fault"
+    error_code: int = 0
+
+    @property
+    def qualification(self) -> int:
+        """The linear address that faulted (SDM 3C 28.2.1)."""
+        return self.gpa
+
+    @property
+    def interruption_information(self) -> int:
+        """The VM-exit interruption-information field (SDM 3C 25.9.2)."""
+        return PAGE_FAULT_INFORMATION
+
+
+@dataclass(frozen=True, slots=True)
+class HltExit(Exit):
+    """The guest halts, and waits at most `timeout` ns for an interrupt (SDM 3C 26.1.3).
+
+    The timeout is the course's: real code that wants one sets a timer before its `HLT`.
+    """
+
+    REASON: ClassVar[int] = 12
+    NAME: ClassVar[str] = "HLT"
+    timeout: int
