@@ -1,1 +1,24 @@
-"""A small virtual machine monitor that can be read in a sitting, and the course built on it."""
+"""A small virtual machine monitor that can be read in a sitting, and the course built on it.
+
+Every register, ring and table is laid out as its specification says, byte for byte. So the guest
+drivers here also drive QEMU's devices, and a recorded boot of Linux gets every answer it got from
+the real machine.
+
+Read it in this order. Each step needs only those before it.
+
+1. `bus`              who answers at an address: two verbs, all ones where nobody does
+2. `devices.uart`     one whole device, the 16550A; then `registers`, how a device is declared
+3. `cpu`              what a guest can do: six verbs and a wait
+4. `guest.uart`       a driver, written against those verbs and nothing else
+5. `hosts.python`     the bare machine; then `hosts.remote`, the same verbs on QEMU
+6. `vmm.io_bitmap`    which ports exit; then `vmm.exits`, what an exit is
+7. `vmm.ept`          which memory exits; then `vmm.shadow`, the same without hardware's help
+8. `vmm.vcpu`         the vCPU that meets them; then `vmm.vmm`, the loop that handles its exits
+9. `machine`          everything wired together: one board, one readable function
+10. `show`            the pictures; `course`, the checks and the `virtlab` command
+
+`wire`, `errors`, `trace`, `clock`, `memory`, `interrupts` and `backends` are the ground under all
+of it. Look into them when a name sends you there. `docs/architecture.md` has the picture.
+"""
+
+__version__ = "0.1.0"
