@@ -52,3 +52,11 @@ def test_the_mouse_tells_movement_and_buttons():
     mouse.press(9)
     mouse.move(3, -2)
     assert got == [(0, 0, 1), (3, -2, 1)]
+
+
+def test_the_wheel_turns():
+    mouse, got = Mouse(), []
+    mouse.scroll(1)
+    mouse.wheel_listener = got.append
+    mouse.scroll(-2)
+    assert got == [-2]

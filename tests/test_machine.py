@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from virtlab import machine
 from virtlab.clock import COSTS
+from virtlab.guest.hpet import HpetDriver
+from virtlab.guest.pic import Pics
 from virtlab.guest.uart import UartDriver
 from virtlab.wire import all_ones
 
@@ -97,3 +99,25 @@ def test_two_vms_share_nothing_but_the_host():
     assert one.cpu.read(0x1000, 4) == b"mine"
     assert (one.terminal.text, two.terminal.text, board.terminal.text) == ("1", "", "")
     assert not set(one.vm.ram.frames.values()) & set(two.vm.ram.frames.values())
+
+
+def test_either_of_two_gates_opens_a20():
+    board = machine.lesson_pc()
+    levels = []
+    for port92 in (0x02, 0x00):
+        for output_port in (0xDD, 0xDF):  # 8042 commands: A20 off, A20 on
+            board.cpu.out(machine.PORT92, port92)
+            board.cpu.out(machine.I8042_COMMAND, output_port)
+            levels.append(board.a20.level)
+    assert levels == [True, True, False, True]
+
+
+def test_a_timer_that_pulses_its_line_wakes_the_guest():
+    board = machine.lesson_pc()
+    Pics(board.cpu).remap()
+    Pics(board.cpu).unmask(0)
+    timer = HpetDriver(board.cpu)
+    timer.start(legacy=True)
+    timer.one_shot(0, 50_000)
+    assert board.cpu.wait(1_000_000) == 0x20
+    assert board.clock.now == 50_000

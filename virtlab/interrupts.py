@@ -42,6 +42,20 @@ class IrqLine:
         return f"IrqLine({self.name!r}, {'high' if self.level else 'low'})"
 
 
+def wired_or(line: IrqLine, count: int) -> list[IrqLine]:
+    """`count` wires that drive `line` together: it is high while any of them is.
+
+    >>> line = IrqLine("a20")
+    >>> one, other = wired_or(line, 2)
+    >>> one.set(True); other.set(True); one.set(False); line
+    IrqLine('a20', high)
+    """
+    inputs = [IrqLine(f"{line.name} {n}") for n in range(count)]
+    for wire in inputs:
+        wire.sink = lambda _: line.set(any(each.level for each in inputs))
+    return inputs
+
+
 class Msi(NamedTuple):
     """A message-signalled interrupt: store 32-bit `data` at `address`."""
 

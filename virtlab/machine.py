@@ -34,7 +34,7 @@ from virtlab.devices.text_screen import TextScreen
 from virtlab.devices.uart import REGISTERS as UART_REGISTERS
 from virtlab.devices.uart import Spaced, Uart16550
 from virtlab.hosts.python import BareCpu
-from virtlab.interrupts import IrqLine
+from virtlab.interrupts import IrqLine, wired_or
 from virtlab.memory import PAGE, GuestMemory
 from virtlab.trace import Trace
 from virtlab.vmm.frames import Frames
@@ -72,27 +72,30 @@ class PcDevices:
     """One set of a PC's devices, with their interrupt lines on one pair of 8259As.
 
     `uart` prints to `terminal`, `uart2` to `terminal2`; `keyboard` and `mouse` are the hands of
-    whoever sits there. `cpu_reset` goes high when a guest pulls the processor's reset.
+    whoever sits there. `cpu_reset` goes high when a guest pulls the processor's reset. The 8042 and
+    port 92h open the A20 gate together: either is enough. The 8259As keep an edge that falls before
+    it is acknowledged, as KVM's and QEMU's do; a chip of 1981 would not.
     """
 
     def __init__(self, clock: Clock, timed: bool = False) -> None:
         self.clock = clock
         self.cpu_reset = IrqLine("reset")
         self.a20 = IrqLine("a20")
-        self.pic = PicPair()
+        self.pic = PicPair(latched=True)
         self.terminal, self.terminal2 = Terminal(), Terminal()
         self.uart = Uart16550(self.pic.line(UART_IRQ), self.terminal, clock, timed=timed)
         self.uart2 = Uart16550(self.pic.line(UART2_IRQ), self.terminal2, clock)
         self.keyboard, self.mouse = Keyboard(), Mouse()
+        gates = wired_or(self.a20, 2)
         self.i8042 = I8042(
             Ps2Keyboard(self.keyboard, clock),
             Ps2Mouse(self.mouse),
             self.pic.line(1),
             self.pic.line(12),
-            self.a20,
+            gates[0],
             self.cpu_reset,
         )
-        self.port92 = Port92(self.a20, self.cpu_reset)
+        self.port92 = Port92(gates[1], self.cpu_reset)
         self.hpet = Hpet(clock, {11: self.pic.line(11)}, (self.pic.line(0), self.pic.line(8)))
         self.screen = TextScreen()
         self.rom = _rom()

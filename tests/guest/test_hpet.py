@@ -28,8 +28,13 @@ class World:
         self.cpu = BareCpu(self.ports, self.memory, self.clock)
         self.vm = None
         if kind != "bare":
-            self.vm = VirtualMachine(self, Frames(ram, 0, 64), PAGE, exit_cost=0,
-                                     paging="shadow" if kind == "shadow" else "ept")
+            self.vm = VirtualMachine(
+                self,
+                Frames(ram, 0, 64),
+                PAGE,
+                exit_cost=0,
+                paging="shadow" if kind == "shadow" else "ept",
+            )
             self.cpu = self.vm.cpu
         if kind == "direct":
             self.vm.assign_memory(BASE, BASE, PAGE)
@@ -39,6 +44,7 @@ class World:
     def _hpet(self):
         def sink(level):
             self.rose += [self.clock.now] if level else []
+
         return Hpet(self.clock, {20: IrqLine("gsi 20", sink)})
 
 
