@@ -156,6 +156,10 @@ def test_by_interrupt_it_sends(world, uart):
     assert uart.service() == []
 
 
+ARRIVED = (Cause.DATA_AVAILABLE, Cause.CHARACTER_TIMEOUT)
+"""QEMU's time is real: on a busy machine four character times pass between two accesses."""
+
+
 def test_by_interrupt_errors_come_first(world):
     uart = UartDriver(PortRegisters(world.cpu))
     uart.init(trigger=8)
@@ -163,10 +167,13 @@ def test_by_interrupt_errors_come_first(world):
     uart.put_reg(MCR, MCR.LOOP.mask)
     uart.queue(b"0123456789abcdefX")
     causes = uart.service()
-    assert causes[:2] == [Cause.THR_EMPTY, Cause.DATA_AVAILABLE]
+    assert causes[0] == Cause.THR_EMPTY
+    assert causes[1] in ARRIVED
     uart.write(bytes(17))
     uart.errors = 0
-    assert uart.service()[:2] == [Cause.LINE_STATUS, Cause.DATA_AVAILABLE]
+    causes = uart.service()
+    assert causes[0] == Cause.LINE_STATUS
+    assert causes[1] in ARRIVED
     assert uart.errors == OE
     assert uart.received[:16] == b"0123456789abcdef"
 

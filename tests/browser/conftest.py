@@ -1,0 +1,131 @@
+"""One JupyterLab and one browser for all lessons; each lesson gets a page of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests import needs
+from tests.browser import harness
+from virtlab.course import doctor
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 120
+
+
+@pytest.fixture(scope="session")
+def course(tmp_path_factory) -> Path:
+    """A copy of what a learner opens, so that the checkout stays as it is."""
+    folder = tmp_path_factory.mktemp("course")
+    leave = shutil.ignore_patterns("text", ".ipynb_checkpoints", "__pycache__")
+    for name in ("notebooks", "exercises"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=leave)
+    return folder
+
+
+def fresh_environment(home: Path) -> dict[str, str]:
+    """Nobody's own settings; and every cell is in the page, not only those in the window."""
+    env = {**os.environ, "HOME": str(home)}
+    env.pop("JUPYTER_TOKEN", None)
+    for name in (
+        "JUPYTER_CONFIG_DIR",
+        "JUPYTER_DATA_DIR",
+        "JUPYTER_RUNTIME_DIR",
+        "IPYTHONDIR",
+        "MPLCONFIGDIR",
+        "JUPYTERLAB_SETTINGS_DIR",
+        "JUPYTERLAB_WORKSPACES_DIR",
+    ):
+        folder = home / name.lower()
+        folder.mkdir()
+        env[name] = str(folder)
+    settings = Path(env["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab", "notebook-extension")
+    settings.mkdir(parents=True)
+    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
+    return env
+
+
+@pytest.fixture(scope="session")
+def lab(course, tmp_path_factory):
+    """The real command, on the copy."""
+    needs.require("Chromium")
+    command = [
+        sys.executable,
+        "-m",
+        "virtlab.course.cli",
+        "lab",
+        "--no-browser",
+        "--port",
+        "0",
+        "--folder",
+        str(course),
+        "--",
+        "--LabApp.expose_app_in_browser=True",
+    ]
+    process = subprocess.Popen(
+        command,
+        env=fresh_environment(tmp_path_factory.mktemp("home")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    watchdog = threading.Timer(START_SECONDS, process.terminate)
+    watchdog.start()
+    try:
+        line = process.stdout.readline()
+        watchdog.cancel()
+        said = re.search(r"(http://127\.0\.0\.1:\d+)/lab/tree/\S+\?token=(\w+)", line)
+        assert said, f"JupyterLab did not start: {line}{process.stderr.read()}"
+        yield harness.Lab(said[1], said[2], course)
+    finally:
+        watchdog.cancel()
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium, driven by Playwright."""
+    needs.require("Chromium")
+    from playwright.sync_api import sync_playwright
+
+    path = re.search(r"\((/.*)\)$", doctor.chromium())[1]
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=path, args=list(harness.CHROMIUM), timeout=60_000
+        )
+        with contextlib.closing(browser):
+            yield browser
+
+
+@pytest.fixture(scope="session")
+def browser_context(browser):
+    """What the pages share: JupyterLab's own files are fetched once."""
+    context = browser.new_context(viewport={"width": harness.WIDTH, "height": 1000})
+    context.set_default_timeout(1000 * harness.STEP_SECONDS)
+    with contextlib.closing(context):
+        yield context
+
+
+@pytest.fixture
+def page(browser_context):
+    """A page for one lesson."""
+    page = browser_context.new_page()
+    with contextlib.closing(page):
+        yield page

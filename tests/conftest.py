@@ -1,0 +1,70 @@
+"""Nothing is skipped in silence, and property tests are the same on every run.
+
+A skip says by name what is missing and how to get it. With ``VIRTLAB_NO_SKIP=1``, as in CI, it is
+a failure. With ``VIRTLAB_SLOW=1`` Hypothesis looks at ten times as many examples.
+"""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "fast", derandomize=True, deadline=None, max_examples=100, print_blob=False
+)
+hypothesis.settings.register_profile(
+    "slow",
+    derandomize=True,
+    deadline=None,
+    max_examples=1000,
+    print_blob=False,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+hypothesis.settings.load_profile("slow" if os.environ.get("VIRTLAB_SLOW") == "1" else "fast")
+
+
+def skipping_fails() -> bool:
+    """Whether this machine promises to have everything."""
+    return os.environ.get("VIRTLAB_NO_SKIP") == "1"
+
+
+def reason(report) -> str:
+    """Why a test was skipped."""
+    longrepr = report.longrepr
+    text = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def fail_if_skipped(report) -> None:
+    """Turn a skip, but not an expected failure, into a failure."""
+    if report.skipped and skipping_fails() and not hasattr(report, "wasxfail"):
+        said = reason(report)
+        report.outcome = "failed"
+        report.longrepr = f"nothing may be skipped here (VIRTLAB_NO_SKIP=1), but: {said}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A skipped test."""
+    report = yield
+    fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """A file skipped as a whole."""
+    report = yield
+    fail_if_skipped(report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """List what was skipped, by name."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        terminalreporter.section("skipped, and how to get what is missing")
+        for report in skipped:
+            terminalreporter.write_line(f"{report.nodeid}: {reason(report)}")

@@ -1,0 +1,79 @@
+"""Every topic tag is a topic of the syllabus; what is delivered is taught and graded."""
+
+import json
+import re
+
+import pytest
+
+from tests.course.answers import RELEASED, ROOT, load, text
+from virtlab.course.checks import TASKS
+from virtlab.course.syllabus import DELIVERED, TOPICS, topics
+
+LESSONS = sorted((ROOT / "notebooks" / "text").glob("*.py"))
+TEXTS = [*LESSONS, *sorted((ROOT / "solutions" / "text").glob("*.py"))]
+
+
+def tagged(path):
+    """The topics in the tags of a text's cells; another test proves its notebook equal."""
+    heads = re.findall(r"^# %%.* tags=(\[.*?\])", path.read_text(encoding="utf-8"), re.M)
+    return set().union(*(topics(json.loads(tags)) for tags in heads))
+
+
+def test_the_ids_are_s01_to_s48_and_b01_to_b07():
+    assert list(TOPICS) == [f"S{n:02}" for n in range(1, 49)] + [f"B{n:02}" for n in range(1, 8)]
+
+
+def test_an_unknown_topic_is_an_error():
+    with pytest.raises(ValueError, match="no such topic: S49"):
+        topics(["topic:S49", "instructor"])
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_every_tag_is_a_topic(path):
+    assert tagged(path) <= TOPICS.keys()
+
+
+@pytest.mark.parametrize("topic", DELIVERED)
+def test_a_delivered_topic_is_taught_and_graded(topic):
+    assert any(topic in tagged(path) for path in LESSONS), "taught in a lesson"
+    assert any(topic in task.topics for task in TASKS.values()), "touched by a graded task"
+
+
+# -- the text of a task says what its registry entry says
+
+
+TASK_CELLS = [cell for cell in load(RELEASED)["cells"] if text(cell).startswith("## ")]
+STARS = "★★★★★"
+
+
+@pytest.mark.parametrize(
+    ("cell", "task"), [*zip(TASK_CELLS, TASKS.values(), strict=True)], ids=TASKS
+)
+def test_heading_and_registry_agree(cell, task):
+    heading, line = text(cell).splitlines()[:2]
+    assert heading == f"## {task.id[-1]}. {task.title[0].upper()}{task.title[1:]}"
+    amount = f"about {task.lines} lines · {task.minutes} min · {STARS[: task.difficulty]}"
+    assert line == f"*{amount} · {' '.join(task.topics)}*"
+    assert topics(cell["metadata"]["tags"]) == set(task.topics)
+
+
+def test_the_table_at_the_top_agrees_too():
+    rows = re.findall(
+        r"^\| (\d) \| (.*?) \| (\d+) lines \| (\d+) \| (★+) \| (\d+) \|$",
+        text(load(RELEASED)["cells"][0]),
+        re.M,
+    )
+    assert [
+        (f"ps1.q{n}", title, int(lines), int(minutes), len(stars), int(points))
+        for n, title, lines, minutes, stars, points in rows
+    ] == [(t.id, t.title, t.lines, t.minutes, t.difficulty, t.points) for t in TASKS.values()]
+
+
+def test_points_in_the_notebook_and_in_the_registry_agree():
+    cells = load(RELEASED)["cells"]
+    points = {
+        cell["metadata"]["nbgrader"]["grade_id"]: cell["metadata"]["nbgrader"]["points"]
+        for cell in cells
+        if cell["metadata"].get("nbgrader", {}).get("grade")
+    }
+    assert points == {task.id.replace(".", "-"): task.points for task in TASKS.values()}

@@ -1,0 +1,1 @@
+"""Wrong answers that learners give, problem set by problem set."""

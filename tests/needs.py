@@ -1,0 +1,58 @@
+"""What a test needs of the machine: decorators that skip by name, with how to get it.
+
+    @needs_qemu
+    def test_against_qemu(): ...
+
+The words come from the table of ``virtlab doctor``.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from virtlab.course import doctor
+
+
+@functools.cache
+def missing(name: str) -> str:
+    """Empty if the machine has it, else what is missing and how to get it."""
+    check = next(check for check in doctor.CHECKS if check.name == name)
+    return "" if check.find() is not None else f"{name} is missing: {check.get}"
+
+
+def needs(name: str):
+    """A decorator: the test runs where ``virtlab doctor`` finds ``name``."""
+
+    def decorate(test):
+        @functools.wraps(test)
+        def run(*args, **kwargs):
+            if missing(name):
+                pytest.skip(missing(name))
+            return test(*args, **kwargs)
+
+        return run
+
+    return decorate
+
+
+def require(name: str) -> None:
+    """The same for a fixture or a helper: skip the test that uses it."""
+    if missing(name):
+        pytest.skip(missing(name))
+
+
+def needs_qemu(test):
+    """The test starts QEMU."""
+    return pytest.mark.oracle(needs("QEMU")(test))
+
+
+def needs_chromium(test):
+    """The test drives a browser."""
+    return pytest.mark.browser(needs("Chromium")(test))
+
+
+needs_kvm = needs("KVM")
+needs_unicorn = needs("Unicorn")
+needs_sandbox = needs("sandbox")

@@ -1,0 +1,68 @@
+"""The rule that nothing is skipped in silence."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = """
+import pytest
+def test_one(): pytest.skip("Widget is missing: apt install widget")
+@pytest.mark.skipif(True, reason="no moon")
+def test_two(): pass
+@pytest.mark.xfail(reason="known")
+def test_three(): assert False
+def test_four(): pass
+"""
+WHOLE_FILE = 'import pytest\npytest.importorskip("no_such_module_here")\n'
+
+
+def run(folder: Path, text: str, no_skip: str) -> subprocess.CompletedProcess:
+    """Run a small suite under the project's conftest."""
+    conftest = Path(__file__).with_name("conftest.py").read_text()
+    (folder / "conftest.py").write_text(conftest)
+    (folder / "test_it.py").write_text(text)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:nbval",
+            "test_it.py",
+        ],
+        cwd=folder,
+        env={**os.environ, "VIRTLAB_NO_SKIP": no_skip},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_skip_is_listed_with_how_to_get_it(tmp_path):
+    done = run(tmp_path, SUITE, "")
+    assert done.returncode == 0
+    assert "test_it.py::test_one: Widget is missing: apt install widget" in done.stdout
+    assert "test_it.py::test_two: no moon" in done.stdout
+    assert "1 passed, 2 skipped, 1 xfailed" in done.stdout
+
+
+def test_a_skip_fails_where_nothing_may_be_skipped(tmp_path):
+    done = run(tmp_path, SUITE, "1")
+    assert done.returncode == 1
+    assert "Widget is missing: apt install widget" in done.stdout
+    assert "no moon" in done.stdout
+    assert "1 failed, 1 passed, 1 xfailed, 1 error" in done.stdout  # an error: while setting up
+
+
+@pytest.mark.parametrize(("no_skip", "status"), [("", 5), ("1", 2)])
+def test_a_file_skipped_as_a_whole_counts_too(tmp_path, no_skip, status):
+    done = run(tmp_path, WHOLE_FILE, no_skip)
+    assert done.returncode == status
+    assert "no_such_module_here" in done.stdout

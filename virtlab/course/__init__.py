@@ -1,0 +1,1 @@
+"""The course around the library: the ``virtlab`` command, checks, hints and grading."""
