@@ -26,7 +26,7 @@ test: ## run everything: lint, types, tests, notebooks, exercises, browser
 	@$(DEV) && exec $(BIN)/python scripts/test.py $(ARGS)
 
 lint: ## ruff and mypy only
-	@$(DEV) && exec $(BIN)/python scripts/test.py lint types
+	@$(DEV) && exec $(BIN)/python scripts/test.py lint format types
 
 notebooks: ## run the lessons' text and store the notebooks with their outputs
 	@$(DEV) && exec $(BIN)/python scripts/notebooks.py $(ARGS)

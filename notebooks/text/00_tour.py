@@ -48,8 +48,11 @@ show.address_map(board.ports)
 # **Claim: to print one character, the driver asks once and writes once.** It asks the UART "is there room?", and then writes the character.
 
 # %% jupyter={"source_hidden": true}
-show.Predict("How many port accesses does it take to print `hello` like this?", answer=10,
-             why="Five characters, and two accesses for each: one `in` that asks, one `out` that writes.")
+show.Predict(
+    "How many port accesses does it take to print `hello` like this?",
+    answer=10,
+    why="Five characters, and two accesses for each: one `in` that asks, one `out` that writes.",
+)
 
 # %%
 with board.trace.recording() as events:
@@ -76,8 +79,11 @@ guest = machine.lesson_vm(board)
 virtual_driver = UartDriver.at_ports(guest.cpu)
 
 # %% jupyter={"source_hidden": true}
-show.Predict("How many exits does the same `hello` cost?", answer=10,
-             why="Every access exits, the question as well as the write: 2 for each of 5 characters.")
+show.Predict(
+    "How many exits does the same `hello` cost?",
+    answer=10,
+    why="Every access exits, the question as well as the write: 2 for each of 5 characters.",
+)
 
 # %%
 with board.trace.recording() as events:
@@ -109,8 +115,11 @@ show.cost_table({"vm_exit": guest.exits})
 # **Claim: the VMM can give the guest a real device, and then nothing exits.** For each port there is one bit in the *I/O bitmap*. With Intel's VT-x, 1 means "exit" and 0 means "go through". We clear the bits of the UART's eight ports.
 
 # %% jupyter={"source_hidden": true}
-show.Predict("And now: how many new exits for another `hello`?", answer=0,
-             why="The bits are 0, so the processor lets the accesses through. The VMM never hears of them.")
+show.Predict(
+    "And now: how many new exits for another `hello`?",
+    answer=0,
+    why="The bits are 0, so the processor lets the accesses through. The VMM never hears of them.",
+)
 
 # %%
 before = guest.exits
@@ -261,4 +270,6 @@ show.Quiz([
 # **Next**: [01, port-mapped I/O](01_port_io.ipynb). How does a byte get from a CPU to a device through a port?
 
 # %% [markdown] jupyter={"source_hidden": true} tags=["instructor"]
-# **For the instructor.** The demo that surprises is round 3: run it, then ask the room *where the text came out* before you show the last line. Allow two minutes for the word "bitmap ON" against "bit 1 means exit"; it returns in lesson 09. If QEMU is missing on the projector's machine, that cell says so; nothing else depends on it. Question for the room: what else, besides time, could a guest use to notice that it is in a virtual machine?
+# **For the instructor.**
+#
+# The demo that surprises is round 3: run it, then ask the room *where the text came out* before you show the last line. Allow two minutes for the word "bitmap ON" against "bit 1 means exit"; it returns in lesson 09. If QEMU is missing on the projector's machine, that cell says so; nothing else depends on it. Question for the room: what else, besides time, could a guest use to notice that it is in a virtual machine?

@@ -15,7 +15,7 @@
 # - **predict** what accesses of 1, 2 and 4 bytes give, and what nobody's port gives;
 # - **read** a real boot of Linux as the 4,891 port accesses that it was.
 #
-# *40 minutes. Builds on lesson 00. Topic S02: port-mapped I/O. It stands for the lecture's slide "Port-mapped I/O".*
+# *45 minutes. Builds on lesson 00. Topic S02: port-mapped I/O. It stands for the lecture's slide "Port-mapped I/O".*
 
 # %% [markdown]
 # ## The picture
@@ -37,9 +37,12 @@ show.address_map(board.ports)
 # **Claim: ports are not memory.** The 8086 had a pin, M/IO#. When an instruction `IN` or `OUT` ran, the pin said "this address is a port". All other instructions drove it the other way. So the same number on the address bus means two different things.
 
 # %% jupyter={"source_hidden": true}
-show.Predict("We write 0x41 to *port* 0x3F8, then load a byte from *memory* at 0x3F8. What do we get?", answer="0x00",
-             options=["0x41", "0x00", "0xff"],
-             why="Memory at 0x3F8 is RAM, and nobody wrote to it. The port is a UART, and it sent the letter away.")
+show.Predict(
+    "We write 0x41 to port 0x3F8, then load a byte from memory at 0x3F8. What do we get?",
+    answer="0x00",
+    options=["0x41", "0x00", "0xff"],
+    why="Memory at 0x3F8 is RAM, and nobody wrote to it. The port is a UART, and it sent the letter away.",
+)
 
 # %%
 board.cpu.out(0x3F8, 0x41)
@@ -55,9 +58,12 @@ assert board.terminal.text == "A"
 # `IN` and `OUT` come in three sizes: `outb`, `outw`, `outl`. The UART has eight data lines. **Claim: the bus turns a wide access into several narrow ones, lowest address first.** So a two-byte write to port 0x3F8 writes two *registers*.
 
 # %% jupyter={"source_hidden": true}
-show.Predict("`outw` of 0x0342 to port 0x3F8. What happens to the byte 0x03?", answer="it goes to port 0x3F9",
-             options=["it is lost", "it is sent as a second character", "it goes to port 0x3F9"],
-             why="The bus makes two cycles: 0x42 to 0x3F8 (THR), 0x03 to 0x3F9 (IER, which interrupts may come).")
+show.Predict(
+    "`outw` of 0x0342 to port 0x3F8. What happens to the byte 0x03?",
+    answer="it goes to port 0x3F9",
+    options=["it is lost", "it is sent as a second character", "it goes to port 0x3F9"],
+    why="The bus makes two cycles: 0x42 to 0x3F8 (THR), 0x03 to 0x3F9 (IER, which interrupts may come).",
+)
 
 # %%
 board.cpu.out(0x3F8, 0x0342, size=2)
@@ -94,8 +100,11 @@ show.registers_picture(uart.REGISTERS, board.uart.peek(), "A 16550 after reset a
 # To set the speed, the driver sets DLAB, writes a divisor in two bytes, and clears DLAB. The chip divides 1.8432 MHz by 16 times that divisor.
 
 # %% jupyter={"source_hidden": true}
-show.Predict("For 9600 bits a second, which divisor?", answer=12,
-             why="1,843,200 / (16 * 9600) = 12. The recorded boot below writes 0x0c and 0x00.")
+show.Predict(
+    "For 9600 bits a second, which divisor?",
+    answer=12,
+    why="1,843,200 / (16 * 9600) = 12. The recorded boot below writes 0x0c and 0x00.",
+)
 
 # %%
 with board.trace.recording() as events:
@@ -114,8 +123,12 @@ assert (board.uart.dlm, board.uart.dll) == (0, 12)
 # A wire is slow. At 9600 bits a second and 10 bits a character, one character takes 1,041,666 ns. An access to a port on the ISA bus takes about 720 ns. **Claim: a driver that asks before each character spends nearly all of its accesses asking.** So far our UART was infinitely fast. This board's is not.
 
 # %% jupyter={"source_hidden": true}
-show.Predict("About how many times does the driver read LSR while one character goes out?", answer=1446,
-             why="One read takes 720 ns, so about 1,041,666 / 720 = 1,446 of them fit. A number near that is right.")
+show.Predict(
+    "About how many times does the driver read LSR while one character goes out?",
+    answer=1446,
+    within=100,
+    why="One read takes 720 ns, so about 1,041,666 / 720 = 1,446 of them fit. Within a hundred of that is right.",
+)
 
 # %%
 slow = machine.lesson_pc(timed=True)
@@ -132,9 +145,55 @@ polls = slow.trace.counts["in"]
 assert abs(polls - 1_041_666 / 720) < 3
 
 # %% [markdown]
-# At 115,200 bits a second it would be a twelfth of that. An interrupt is the other answer: the UART tells the driver when there is room. And the 16550's FIFO takes sixteen characters for one question.
+# At 115,200 bits a second it would be a twelfth of that. The 16550's FIFO helps too: it takes sixteen characters for one question.
 #
-# ## Round 5. A real boot
+# ## Round 5. Or be called
+#
+# The other answer is not to ask at all. **Claim: with an interrupt, the device calls, and until then the driver makes no access.** The UART raises its line, IRQ 4. Two chips of type 8259A collect the lines. They hand the processor a number, the *vector*. The guest's last verb waits for it.
+
+# %%
+from virtlab.guest.pic import Pics
+
+called = machine.lesson_pc()
+pics = Pics(called.cpu)
+pics.remap()                                   # IRQ 0 is vector 0x20, and so on
+pics.unmask(machine.UART_IRQ)
+driver = UartDriver.at_ports(called.cpu)
+driver.init(trigger=1)
+driver.listen()
+
+# %% jupyter={"source_hidden": true}
+show.Predict(
+    "Somebody will press k in 5 ms. How often does the driver read LSR until then?",
+    answer=0,
+    why="It makes no access at all. The processor is free for other work, or it sleeps.",
+)
+
+# %%
+called.trace.clear()
+called.clock.after(5_000_000, lambda: called.terminal.type("k"))
+vector = called.cpu.wait()
+hex(vector), called.clock.now, called.trace.counts["in"]
+
+# %%
+assert (vector, called.trace.counts["in"]) == (0x20 + machine.UART_IRQ, 0)
+
+# %% [markdown]
+# Only now does the driver ask. IIR, the interrupt identification register, names the most urgent cause. The driver serves one cause after the other, until IIR has none left.
+
+# %%
+with called.trace.recording() as events:
+    causes = driver.service()
+pics.eoi(machine.UART_IRQ)                     # end of interrupt: the next one may come
+
+show.trace_table(events, registers=machine.PORT_REGISTERS)
+
+# %%
+assert causes == [uart.Cause.DATA_AVAILABLE]
+assert bytes(driver.received) == b"k"
+
+# %% [markdown]
+# ## Round 6. A real boot
 #
 # Now the real thing. Somebody wrote down every access that SeaBIOS and then Linux 6.1 made to a UART, from power-on to a shell: 4,891 of them. **Claim: our UART gives every answer that the real one gave.** We send it each recorded write. We compare its answer to each recorded read.
 
@@ -269,4 +328,6 @@ show.Quiz([
 # **Next**: [02, memory-mapped I/O](02_memory_mapped_io.ipynb). What changes when a device *is* memory?
 
 # %% [markdown] jupyter={"source_hidden": true} tags=["instructor"]
-# **For the instructor.** The demo that surprises is the boot player: jump to the end first, let the class read the console, then go back to the first access and ask what each write is for. If time is short, leave out round 2. Questions for the room: why does Linux write 0xBF to LCR (access 53055)? It looks for a 16C950's register EFR; a 16550A ignores it. Why is the interrupt count of `ttyS0` so low? It is read before most of the text is printed.
+# **For the instructor.**
+#
+# The demo that surprises is the boot player: jump to the end first, let the class read the console, then go back to the first access and ask what each write is for. If time is short, leave out round 2. Questions for the room: why does Linux write 0xBF to LCR (access 53055)? It looks for a 16C950's register EFR; a 16550A ignores it. Why is the interrupt count of `ttyS0` so low? It is read before most of the text is printed.

@@ -37,8 +37,11 @@ show.address_map(board.memory)
 # From address 0xB8000 on there is the text screen. Each of its cells is two bytes: a character, and its colours. **Claim: to print, you store. There is no command.**
 
 # %% jupyter={"source_hidden": true}
-show.Predict("We store the four bytes 48 1f 69 1f at 0xB8000. How many characters appear?", answer=2,
-             why="Two bytes a cell: 0x48 is H, 0x69 is i, and 0x1f is white on blue.")
+show.Predict(
+    "We store the four bytes 48 1f 69 1f at 0xB8000. How many characters appear?",
+    answer=2,
+    why="Two bytes a cell: 0x48 is H, 0x69 is i, and 0x1f is white on blue.",
+)
 
 # %%
 board.cpu.store(0xB8000, 0x1F69_1F48, size=4)
@@ -87,8 +90,11 @@ show.listing(programs.SET_BIT_BY_PORTS)
 show.listing(programs.SET_BIT_BY_MEMORY)
 
 # %% jupyter={"source_hidden": true}
-show.Predict("Through memory it is one instruction. How many accesses does that one make to the device?", answer=2,
-             why="To change one bit it must read the register and write it back: a load, then a store.")
+show.Predict(
+    "Through memory it is one instruction. How many accesses does that one make to the device?",
+    answer=2,
+    why="To change one bit it must read the register and write it back: a load, then a store.",
+)
 
 # %%
 from virtlab.hosts.tiny_x86 import TinyX86
@@ -157,10 +163,12 @@ board.cpu.store(COUNTER, 0xFFFF_FFFE, size=8)
 board.cpu.store(machine.HPET + hpet.Hpet.GEN_CONF.offset, 1)      # and let it run
 
 # %% jupyter={"source_hidden": true}
-show.Predict("The counter stands at 0x00000000_fffffffe and runs. We load the high half, 50 ns pass, we load the low half. Do we get a time that was true?",
-             answer="no, about 4.3 billion ticks too small",
-             options=["yes", "no, about 4.3 billion ticks too small", "no, about 4.3 billion ticks too large"],
-             why="The high half was read as 0. Then the low half overflowed to a small number, and the carry is not in our high half.")
+show.Predict(
+    "The counter stands at 0x00000000_fffffffe and runs. We load the high half, 50 ns pass, we load the low half. Do we get a time that was true?",
+    answer="no, about 4.3 billion ticks too small",
+    options=["yes", "no, about 4.3 billion ticks too small", "no, about 4.3 billion ticks too large"],
+    why="The high half was read as 0. Then the low half overflowed to a small number, and the carry is not in our high half.",
+)
 
 # %%
 high = board.cpu.load(COUNTER + 4, 4)
@@ -292,4 +300,6 @@ show.Quiz([
 # **Next**: lesson 03, DMA. The device reads and writes memory by itself.
 
 # %% [markdown] jupyter={"source_hidden": true} tags=["instructor"]
-# **For the instructor.** The demo that surprises is the torn read: let the class predict, then run it. It works every time, because the time is virtual. If you have five minutes less, leave out round 4. Question for the room: the text screen answers a load with what was stored, and RBR does not. Which of the two can a compiler optimize, and what must a C driver write to forbid it?
+# **For the instructor.**
+#
+# The demo that surprises is the torn read: let the class predict, then run it. It works every time, because the time is virtual. If you have five minutes less, leave out round 4. Question for the room: the text screen answers a load with what was stored, and RBR does not. Which of the two can a compiler optimize, and what must a C driver write to forbid it?

@@ -94,3 +94,11 @@ def test_an_option_is_predicted():
 def test_the_answer_must_be_one_of_the_options():
     with pytest.raises(ValueError, match="'c' is not among"):
         Predict("?", "c", "", ["a", "b"])
+
+
+@pytest.mark.parametrize(("typed", "sign"), [("95", "✓"), ("105", "✓"), ("106", "✗"), ("94", "✗")])
+def test_a_prediction_may_be_near_enough(typed, sign):
+    widget = Predict("About how many?", answer=100, why="So many.", within=5)
+    widget.controls[0].value = typed
+    widget.show()
+    assert f"{sign} You predicted" in widget._says.value

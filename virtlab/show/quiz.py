@@ -106,16 +106,21 @@ def _radio(asked: Question, number: int) -> Any:
 class Predict(Shell):
     """A prediction: `Predict("How many exits?", answer=5, why="...")`, or with `options`.
 
-    With `options`, `answer` is one of them; else it is a number, and the learner types one.
-    `prediction` keeps what was said, or None. Nothing waits for it.
+    With `options`, `answer` is one of them; else it is a number, and the learner types one that
+    may be off by `within`. `prediction` keeps what was said, or None. Nothing waits for it.
     """
 
     def __init__(
-        self, question: str, answer: str | int, why: str, options: Sequence[str] = ()
+        self,
+        question: str,
+        answer: str | int,
+        why: str,
+        options: Sequence[str] = (),
+        within: int = 0,
     ) -> None:
         if options and answer not in options:
             raise ValueError(f"the answer {answer!r} is not among the options {list(options)}")
-        self.question, self.answer, self.why = question, answer, why
+        self.question, self.answer, self.why, self.within = question, answer, why, within
         self._field = entry("Your prediction", "") if not options else _options(options)
         self._says = sentence()
         heading = widgets.HTML(f"<p><b>Predict.</b> {marked(question)}</p>")
@@ -131,13 +136,21 @@ class Predict(Shell):
             return self._field.value  # type: ignore[no-any-return]
         return whole(self._field.value)
 
+    @property
+    def right(self) -> bool:
+        """Whether the prediction is the answer, or near enough to it."""
+        said_before = self.prediction
+        if isinstance(said_before, int) and isinstance(self.answer, int):
+            return abs(said_before - self.answer) <= self.within
+        return said_before == self.answer
+
     def show(self) -> None:
         """Show the answer beside the prediction."""
         shown = f"The answer is `{self.answer}`. {self.why}"
         said_before = self.prediction
         if said_before is None:
             verdict = "You made no prediction."
-        elif said_before == self.answer:
+        elif self.right:
             verdict = f"✓ You predicted `{said_before}`."
         else:
             verdict = f"✗ You predicted `{said_before}`."
