@@ -186,11 +186,11 @@ assert torn < 0xFFFF_FFFE < whole
 #
 # ## Play
 #
-# Probe any address of the board, in either space, with any size. The picture shows who answers. Look for the last byte of RAM, for the ROM, and for the edge of the UART.
+# Probe any address of the board, in either space, with any size. The picture shows who answers. It starts with a load over the end of RAM. Make it fit. Then look for the ROM, and for the edge of the UART.
 
 # %%
 probed = machine.lesson_pc()
-show.AddressProbe(probed.memory, probed.ports)
+show.AddressProbe(probed.memory, probed.ports, start=(0x9FFFE, 4))
 
 # %% [markdown]
 # ## Break it

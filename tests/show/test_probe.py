@@ -137,3 +137,12 @@ def test_a_space_without_a_mapping_can_be_asked():
 def test_no_space_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         AddressProbe()
+
+
+def test_a_probe_can_start_with_something_to_see(pc):
+    probe = AddressProbe(pc.ports, start=(UART + 5, 1))
+    for _ in range(2):
+        assert "gives <code>0x60</code>" in probe._says.value
+        assert len(probe.state.events) == 1
+        probe.write()
+        probe.reset()

@@ -106,13 +106,17 @@ def places(space: AddressSpace) -> list[tuple[str, int]]:
 
 
 class AddressProbe(Shell):
-    """Ask any address of the given spaces: `AddressProbe(board.ports, board.memory)`."""
+    """Ask any address of the given spaces: `AddressProbe(board.ports, board.memory)`.
 
-    def __init__(self, *spaces: AddressSpace) -> None:
+    `start`, an address and a size in bytes, is read in the first space at the start and after a
+    reset, so that there is something to see.
+    """
+
+    def __init__(self, *spaces: AddressSpace, start: tuple[int, int] | None = None) -> None:
         if not spaces:
             raise ValueError("give at least one AddressSpace to ask")
         self.spaces = {space.name: space for space in spaces}
-        self.state = Probe()
+        self.state, self._start = Probe(), start
         self._picture, self._says = drawing(), sentence()
         self._space = choice("Space", list(self.spaces), spaces[0].name)
         self._place = choice("Place", [("", -1)], -1)
@@ -127,7 +131,7 @@ class AddressProbe(Shell):
         self._space.observe(lambda _: self._enter(), "value")
         self._place.observe(self._chosen, "value")
         self._address.observe(self._typed, "value")
-        self._enter()
+        self.reset()
 
     @property
     def space(self) -> AddressSpace:
@@ -150,6 +154,9 @@ class AddressProbe(Shell):
         """Forget what was asked, and put every field back. What devices took, they keep."""
         self._space.value, self._value.value = next(iter(self.spaces)), "0x41"
         self._enter()
+        if self._start is not None:
+            self._address.value, self._size.value = f"{self._start[0]:#x}", self._start[1]
+            self.read()
 
     def _ask(self, value: int | None) -> None:
         address = whole(self._address.value)
