@@ -54,7 +54,7 @@ def test_a_part_that_takes_too_long_fails(monkeypatch, no_signals):
 
 def test_no_such_part(capsys):
     assert runner.main(["none"]) == 2
-    assert capsys.readouterr().err.startswith("no part 'none'; there are: lint, types, unit")
+    assert capsys.readouterr().err.startswith("no part 'none'; there are: lint, format, types")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

@@ -61,7 +61,7 @@ class GuestMemory:
             raise ValueError(
                 f"the buffer must be uint8 of shape ({total},), not {self.bytes.shape}"
             )
-        self._view = memoryview(self.bytes)  # type: ignore[arg-type]
+        self._view = self.bytes.data
         self.generation = 0
 
     @property

@@ -99,10 +99,23 @@ def lab(course, tmp_path_factory):
             process.communicate(timeout=30)
 
 
+def driver_problem() -> str:
+    """Why Playwright's own driver does not start, and what to do; empty if it does."""
+    from playwright._impl._driver import compute_driver_executable
+
+    node, _ = compute_driver_executable()
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30)
+    said = done.stderr.strip().rpartition(": error ")[2]
+    advice = "sudo apt install libatomic1"
+    return f"Playwright's driver does not start ({said}): {advice}" if done.returncode else ""
+
+
 @pytest.fixture(scope="session")
 def browser():
     """Debian's Chromium, driven by Playwright."""
     needs.require("Chromium")
+    if problem := driver_problem():
+        pytest.skip(problem)
     from playwright.sync_api import sync_playwright
 
     path = re.search(r"\((/.*)\)$", doctor.chromium())[1]
