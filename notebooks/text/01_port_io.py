@@ -282,7 +282,7 @@ assert [d.bits for d in decoders(0xFE034000, 8, 52)] == [49]
 # %% [markdown]
 # ## How real systems do it
 #
-# PCs of today have the port space still. The UART's ports are behind a bridge that turns PCI Express packets back into something like ISA cycles; an `inb` there takes about a microsecond, whatever the processor's speed. ARM and RISC-V have no ports at all. PCI Express keeps I/O requests for old devices only. In a virtual machine each of these accesses may exit, so the ratio "accesses per character" is what a cloud pays for. Our model sends to a terminal object; it leaves out noise, parity errors on the wire, and the DMA pins.
+# PCs of today have the port space still. The UART's ports are behind a bridge that turns PCI Express packets back into something like ISA cycles; an access there takes about a microsecond, whatever the processor's speed. Linux has long used a write to port 0x80, which nobody needs, as a delay of that length. ARM and RISC-V have no ports at all. PCI Express keeps I/O requests for old devices only. In a virtual machine each of these accesses may exit, so the ratio "accesses per character" is what a cloud pays for. Our model sends to a terminal object; it leaves out noise, parity errors on the wire, and the DMA pins.
 #
 # ## Quiz
 

@@ -260,7 +260,7 @@ assert (trapped, guest.exits) == (1, 1)
 #
 # ## How real systems do it
 #
-# On a PC of today nearly every device is memory-mapped, and the addresses are handed out at boot: that is PCI, lesson 04. Processors mark such pages "uncacheable", because a load from a cache would not reach the device. They also keep such accesses in order, which ordinary memory does not promise. A store to a device is *posted*: the processor does not wait for it. A load must wait, for around a microsecond, for the answer to cross the machine. So drivers store much and load little. Our model has no caches and no reordering; lesson 15 shows what reordering does.
+# On a PC of today nearly every device is memory-mapped, and the addresses are handed out at boot: that is PCI, lesson 04. Processors mark such pages "uncacheable", because a load from a cache would not reach the device. They also keep such accesses in order, which ordinary memory does not promise. A store to a device is *posted*: the processor does not wait for it. A load must wait until the answer has crossed the machine and come back. So drivers store much and load little. Our model has no caches and no reordering; lesson 15 shows what reordering does.
 #
 # ## Quiz
 
