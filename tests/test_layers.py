@@ -1,9 +1,9 @@
 """The layers of the library: who may import whom, read from the import lines.
 
-`LAYERS` is the list, lowest group first. A module imports from groups below its own, from its own
-package, and, among the single modules of one group, from those that stand before it. Packages of
-one group do not import each other, devices do not import devices, and the core needs nothing that
-is compiled beyond NumPy.
+`virtlab.show.layers` has the list, lowest group first. A module imports from groups below its own,
+from its own package, and, among the single modules of one group, from those that stand before it.
+Packages of one group do not import each other, devices do not import devices, and the core needs
+nothing that is compiled beyond NumPy.
 """
 
 from __future__ import annotations
@@ -15,22 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from virtlab.show import layers
+
 ROOT = Path(__file__).parent.parent
 LIBRARY = ROOT / "virtlab"
 
-# Groups from the ground up. A name with a slash at its end is a package; the others are modules.
-LAYERS: list[list[str]] = [
-    ["wire", "errors", "clock", "trace"],
-    ["memory", "interrupts", "backends"],
-    ["bus", "registers", "cpu", "recordings"],
-    ["pci/", "iommu/"],
-    ["devices/", "virtio/"],
-    ["guest/"],
-    ["vmm/", "hosts/"],
-    ["acpi", "machine"],
-    ["show/"],
-    ["course/"],
-]
+LAYERS = [list(layer.members) for layer in layers.LAYERS]
+"""Groups from the ground up. A name that ends in a slash is a package, the others are modules."""
 
 ONE_BY_ONE = {"devices"}
 """Packages whose modules do not import each other: each device is a package or a module."""

@@ -5,9 +5,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from virtlab.show.layers import LAYERS, PLANNED, layers
 from virtlab.show.worlds import WORLDS, worlds
 
-README_PICTURE = Path(__file__).parents[2] / "docs" / "worlds.svg"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_what_a_world_gave_stands_below_it():
@@ -27,5 +28,22 @@ def test_a_world_that_is_not_there_is_refused():
         worlds({"mars": "?"})
 
 
-def test_the_readme_shows_this_picture():
-    assert README_PICTURE.read_text("utf-8") == worlds().svg + "\n"
+@pytest.mark.parametrize(("name", "drawn"), [("worlds", worlds()), ("layers", layers())])
+def test_the_documents_show_these_pictures(name, drawn):
+    ElementTree.fromstring(drawn.svg)
+    assert (DOCS / f"{name}.svg").read_text("utf-8") == drawn.svg + "\n"
+
+
+def test_what_is_to_come_is_what_is_not_there_yet():
+    library = DOCS.parent / "virtlab"
+    members = [member for layer in LAYERS for member in layer.members]
+    there = {name for name in members if (library / name.rstrip("/")).is_dir()}
+    there |= {name for name in members if (library / f"{name}.py").is_file()}
+    assert set(members) - there == set(PLANNED)
+
+
+def test_every_layer_and_member_is_in_the_picture():
+    words = "".join(ElementTree.fromstring(layers().svg).itertext())
+    for layer in LAYERS:
+        assert layer.knows in words
+        assert all(member in words and member in layers().text for member in layer.members)
