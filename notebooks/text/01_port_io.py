@@ -267,7 +267,7 @@ assert received == b"abcdefghijklmnop"
 # %% [markdown]
 # ## Measure: what decoding costs
 #
-# For ports: little decode logic. To recognize eight ports, a decoder compares the 13 upper of 16 address bits. The same eight registers in a 52-bit memory space need 49. Early PC cards compared only the lower 10 bits of a port's address, to save a chip.
+# For ports: little decode logic. To recognize eight ports, a decoder compares the 13 upper of 16 address bits. The same eight registers in a 52-bit memory space need 49. Early PC cards compared only the lower 10 bits of a port's address, to save a chip. That saving lasts: the port space cannot grow past 65,536, and much of what is left answers twice.
 
 # %%
 show.decode_picture(show.Range("8 ports", 0x3F8, 8, 16), show.Range("8 bytes of memory", 0xFE034000, 8, 52),
