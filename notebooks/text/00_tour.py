@@ -269,7 +269,9 @@ show.Quiz([
 #
 # **Next**: [01, port-mapped I/O](01_port_io.ipynb). How does a byte get from a CPU to a device through a port?
 
-# %% [markdown] jupyter={"source_hidden": true} tags=["instructor"]
-# **For the instructor.**
+# %% [markdown] tags=["instructor"]
+# <details><summary>For the instructor</summary>
 #
 # The demo that surprises is round 3: run it, then ask the room *where the text came out* before you show the last line. Allow two minutes for the word "bitmap ON" against "bit 1 means exit"; it returns in lesson 09. If QEMU is missing on the projector's machine, that cell says so; nothing else depends on it. Question for the room: what else, besides time, could a guest use to notice that it is in a virtual machine?
+#
+# </details>

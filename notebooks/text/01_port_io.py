@@ -327,7 +327,9 @@ show.Quiz([
 #
 # **Next**: [02, memory-mapped I/O](02_memory_mapped_io.ipynb). What changes when a device *is* memory?
 
-# %% [markdown] jupyter={"source_hidden": true} tags=["instructor"]
-# **For the instructor.**
+# %% [markdown] tags=["instructor"]
+# <details><summary>For the instructor</summary>
 #
 # The demo that surprises is the boot player: jump to the end first, let the class read the console, then go back to the first access and ask what each write is for. If time is short, leave out round 2. Questions for the room: why does Linux write 0xBF to LCR (access 53055)? It looks for a 16C950's register EFR; a 16550A ignores it. Why is the interrupt count of `ttyS0` so low? It is read before most of the text is printed.
+#
+# </details>

@@ -299,7 +299,9 @@ show.Quiz([
 #
 # **Next**: lesson 03, DMA. The device reads and writes memory by itself.
 
-# %% [markdown] jupyter={"source_hidden": true} tags=["instructor"]
-# **For the instructor.**
+# %% [markdown] tags=["instructor"]
+# <details><summary>For the instructor</summary>
 #
 # The demo that surprises is the torn read: let the class predict, then run it. It works every time, because the time is virtual. If you have five minutes less, leave out round 4. Question for the room: the text screen answers a load with what was stored, and RBR does not. Which of the two can a compiler optimize, and what must a C driver write to forbid it?
+#
+# </details>
