@@ -39,7 +39,7 @@ SANITIZE = (
     (re.compile(r"\S*ipykernel_\d+/\d+\.py(:\d+)?"), "<cell>"),
 )
 # What must never be stored: paths of one machine. /dev, /sys and /proc are the lessons' matter.
-PRIVATE = re.compile(r"(?<![\w.<])/(?:home|root|Users|tmp|work|var/folders)/|site-packages")
+PRIVATE = re.compile(r"(?<![\w.<])/(?:home|root|Users|tmp|var/folders)/|site-packages")
 
 
 def text_of(notebook: Path) -> Path:
