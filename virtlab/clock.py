@@ -18,7 +18,6 @@ import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
-NANOSECOND = 1
 MICROSECOND = 1_000
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000

@@ -25,14 +25,16 @@ import numpy as np
 from virtlab.backends import Keyboard, Mouse, Terminal
 from virtlab.bus import AddressSpace
 from virtlab.clock import COSTS, Clock
-from virtlab.devices.hpet import BASE as HPET
-from virtlab.devices.hpet import Hpet
+from virtlab.devices.hpet import BASE, Hpet
 from virtlab.devices.i8042 import I8042, Port92, Ps2Keyboard, Ps2Mouse
 from virtlab.devices.pic import PicPair
 from virtlab.devices.text_screen import LENGTH as SCREEN_LENGTH
 from virtlab.devices.text_screen import TextScreen
 from virtlab.devices.uart import REGISTERS as UART_REGISTERS
 from virtlab.devices.uart import Spaced, Uart16550
+from virtlab.guest.pic import MASTER, SLAVE
+from virtlab.guest.ps2 import COMMAND, DATA
+from virtlab.guest.uart import COM1
 from virtlab.hosts.python import BareCpu
 from virtlab.interrupts import IrqLine, wired_or
 from virtlab.memory import PAGE, GuestMemory
@@ -40,13 +42,15 @@ from virtlab.trace import Trace
 from virtlab.vmm.frames import Frames
 from virtlab.vmm.virtual_machine import VirtualMachine
 
-PIC_MASTER, PIC_SLAVE, ELCR = 0x20, 0xA0, 0x4D0
-I8042_DATA, I8042_COMMAND, PORT92 = 0x60, 0x64, 0x92
-UART, UART_PORTS, UART_IRQ = 0x3F8, 8, 4
+# A board puts its devices where the drivers of a PC look for them.
+PIC_MASTER, PIC_SLAVE, ELCR = MASTER, SLAVE, 0x4D0
+I8042_DATA, I8042_COMMAND, PORT92 = DATA, COMMAND, 0x92
+UART, UART_PORTS, UART_IRQ = COM1, 8, 4
 
 TEXT_SCREEN, ROM, RESET_ROM, ROM_SIZE = 0xB8000, 0xF0000, 0xFFFF0000, 0x10000
 HIGH_RAM = 0x100000
 UART2, UART2_SHIFT, UART2_IRQ = 0xFE034000, 2, 3
+HPET = BASE
 
 PORT_BITS, MEMORY_BITS = 16, 52
 RAM = ((0, 0xA0000), (HIGH_RAM, 15 << 20))

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from virtlab.errors import DmaFault
+from virtlab.wire import all_ones
 
 Bytes = npt.NDArray[np.uint8]
 PAGE = 4096
@@ -44,7 +45,6 @@ class GuestMemory:
 
     `regions` is a size in bytes (one region from 0), or pairs `(start, size)`, which may not
     overlap. `buffer`, where given, is the `uint8` array to live in, of exactly the total size.
-    `generation` goes up when the map changes; whoever caches a translation compares it.
 
     >>> ram = GuestMemory([(0, 0xA0000), (0x100000, 0x100000)])
     >>> ram.store(0x100000, 4, 0x12345678); ram.read(0x100000, 2).hex()
@@ -62,7 +62,6 @@ class GuestMemory:
                 f"the buffer must be uint8 of shape ({total},), not {self.bytes.shape}"
             )
         self._view = self.bytes.data
-        self.generation = 0
 
     @property
     def size(self) -> int:
@@ -102,7 +101,7 @@ class GuestMemory:
     def store(self, gpa: int, size: int, value: int) -> None:
         """Put the low `size` bytes of `value` at `gpa`, little-endian."""
         start = self.offset(gpa, size)
-        data = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+        data = (value & all_ones(size)).to_bytes(size, "little")
         self._view[start : start + size] = data
 
     def __repr__(self) -> str:

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from virtlab.clock import Clock
 from virtlab.errors import FileError
+from virtlab.wire import all_ones
 
 MAX_TRACE_BYTES = 64 << 20
 """A recorded trace larger than this (bytes, unpacked) is refused."""
@@ -168,4 +169,4 @@ def _parse_access(line: str) -> Access:
     gpa, data = int(address, 0), int(value, 0)
     if gpa < 0 or data < 0:
         raise ValueError("an address and a value are not negative")
-    return Access(int(seq), verb == "w", region, gpa, number, data & ((1 << 8 * number) - 1))
+    return Access(int(seq), verb == "w", region, gpa, number, data & all_ones(number))

@@ -14,19 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from virtlab.devices.pic import CASCADE, ICW1, ICW2, SPURIOUS
+from virtlab.guest.pic import MASTER, POLL, SLAVE
 from virtlab.trace import Access
-
-MASTER, SLAVE, CASCADE = 0x20, 0xA0, 2
-"""The first ports of the two, and the master's input that the slave is wired to."""
-
-ICW1 = 0x10
-"""The bit that makes a write to A0=0 the first of the initialization."""
-
-OCW3_POLL = 0x0C
-"""OCW3 with P=1."""
-
-SPURIOUS = 7
-"""The level that is given when the request has gone before it was acknowledged."""
 
 
 class PolledPics:
@@ -42,11 +32,11 @@ class PolledPics:
         first = access.address & ~1
         if access.region != "port" or first not in self._bases:
             return
-        if access.address == first and access.value & ICW1:
+        if access.address == first and ICW1.ONE.get(access.value):
             self._begun.add(first)
         elif access.address != first and first in self._begun:
             self._begun.remove(first)
-            self._bases[first] = access.value & 0xF8
+            self._bases[first] = access.value & ICW2.BASE.mask
 
     def poll(self) -> int | None:
         """The vector of the highest request, now acknowledged, or None."""
@@ -59,6 +49,6 @@ class PolledPics:
         return self._bases[SLAVE] + (SPURIOUS if level is None else level)
 
     def _level(self, port: int) -> int | None:
-        ask = Access(0, True, "port", port, 1, OCW3_POLL)
+        ask = Access(0, True, "port", port, 1, POLL)
         reply = self._pipeline([ask, ask._replace(write=False)])[1].value
         return reply & 7 if reply & 0x80 else None

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from virtlab.devices.text_screen import BACKGROUND, COLUMNS, FOREGROUND, ROWS
+from virtlab.machine import TEXT_SCREEN
 from virtlab.show.palette import MARGIN, SMALL, WIDTH
 from virtlab.show.svg import Picture, caption, picture, rect, write
 
@@ -37,7 +38,8 @@ def text_screen(cells: npt.NDArray[np.uint8], rows: int = ROWS) -> Picture:
         lines.append(bytes(cells[row, :, 0]).decode("cp437").rstrip())
     text = "\n".join(lines).rstrip() or "(the screen is blank)"
     height = TOP + rows * LINE + 40
-    parts.append(caption(height - 14, "80 columns, two bytes a cell, from 0xB8000 in memory space"))
+    place = f"{COLUMNS} columns, two bytes a cell, from {TEXT_SCREEN:#x} in memory space"
+    parts.append(caption(height - 14, place))
     return picture("The text screen", height, parts, text, f"The text screen shows: {text}")
 
 

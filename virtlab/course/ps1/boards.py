@@ -13,11 +13,10 @@ from virtlab.course.answers import BudgetCpu
 from virtlab.devices.text_screen import LENGTH, TextScreen
 from virtlab.devices.uart import DLL, DLM, LCR, LSR, THR, Uart16550
 from virtlab.hosts.python import BareCpu
+from virtlab.machine import TEXT_SCREEN, UART
 
-COM1 = 0x3F8
-"""The port at which a PC has its first UART."""
-SCREEN = 0xB8000
-"""The guest-physical address of a PC's text screen."""
+COM1, SCREEN = UART, TEXT_SCREEN
+
 DLAB = LCR.DLAB.mask
 
 
