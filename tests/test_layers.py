@@ -138,7 +138,7 @@ def test_every_module_has_its_layer():
     [
         ("wire.py", "from virtlab.trace import Trace", "stands after it in its group"),
         ("wire.py", "from virtlab import bus", "stands above it"),
-        ("memory.py", "import virtlab.backends", "stands after it in its group"),
+        ("memory.py", "import virtlab.interrupts", "stands after it in its group"),
         ("bus.py", "from virtlab.vmm.ept import Ept", "stands above it"),
         ("vmm/ept.py", "from virtlab.hosts.python import BareCpu", "a package of its own group"),
         ("hosts/python.py", "from virtlab.vmm import ept", "a package of its own group"),

@@ -131,3 +131,33 @@ def test_peek_shows_every_register_and_changes_nothing():
     assert timer.peek() == {"IDENT": 0x1234, "CONTROL": 0x51, "STATUS": 0x81, "COUNT": 0}
     timer.peek()["CONTROL"] = 0
     assert timer.CONTROL == 0x51
+
+
+class Two(RegisterFile):
+    """Two of it can differ."""
+
+    KIND = Reg(0x00, 1)
+    BASE = Reg(0x04, 4, rw=0xFFFF_FFFF)
+
+
+def test_one_device_has_its_own_reset_values():
+    one, other = Two(), Two()
+    one.preset(KIND=7)
+    assert (one.KIND, other.KIND) == (7, 0)
+    one.KIND = 9
+    one.reset()
+    assert one.KIND == 7
+
+
+def test_one_device_has_its_own_writable_bits():
+    one, other = Two(), Two()
+    one.narrow(BASE=0xFFFF_F000)
+    for device in (one, other):
+        device.write(4, 4, 0xFFFF_FFFF)
+    assert (one.BASE, other.BASE) == (0xFFFF_F000, 0xFFFF_FFFF)
+
+
+@pytest.mark.parametrize("verb", ["preset", "narrow"])
+def test_a_register_that_is_not_there_is_refused(verb):
+    with pytest.raises(ValueError, match="Two has no register 'SIZE'"):
+        getattr(Two(), verb)(SIZE=1)

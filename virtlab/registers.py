@@ -119,7 +119,7 @@ class RegisterFile:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Collect and check the declarations of the new class."""
         super().__init_subclass__(**kwargs)
-        found = {reg.name: reg for base in reversed(cls.__mro__) for reg in _declared(base)}
+        found = {reg.name: reg for base in reversed(cls.__mro__) for reg in _registers_of(base)}
         cls.registers = tuple(sorted(found.values(), key=lambda reg: reg.offset))
         for low, high in zip(cls.registers, cls.registers[1:], strict=False):
             if low.offset + low.width > high.offset:
@@ -139,11 +139,25 @@ class RegisterFile:
 
     def __init__(self) -> None:
         self.values = {reg.name: reg.reset for reg in self.registers}
+        self.presets: dict[str, int] = {}
+        self.rw: dict[str, int] = {}
         self.lanes = 0
+
+    def preset(self, **values: int) -> None:
+        """Give this one device its own reset values, by register, and take them now."""
+        for name, value in values.items():
+            self.presets[self._declared(name).name] = value
+        self.values.update(values)
+
+    def narrow(self, **rw: int) -> None:
+        """Give this one device its own writable bits, by register: a BAR has those of its size."""
+        for name, mask in rw.items():
+            self.rw[self._declared(name).name] = mask
 
     def reset(self) -> None:
         """Every register to its reset value."""
         self.values.update((reg.name, reg.reset) for reg in self.registers)
+        self.values.update(self.presets)
 
     def peek(self) -> dict[str, int]:
         """Every register's stored value by name, with no side effect: what a picture shows."""
@@ -167,12 +181,19 @@ class RegisterFile:
             else:
                 written, data = written << -shift, data << -shift
             old = self.values[reg.name]
-            new = masked(old, data, reg.rw & written, reg.w1c & written)
+            rw = self.rw.get(reg.name, reg.rw)
+            new = masked(old, data, rw & written, reg.w1c & written)
             self.values[reg.name] = new
             self.lanes = written & all_ones(reg.width)
             handler: Callable[[int, int], None] | None = getattr(self, f"write_{reg.name}", None)
             if handler:
                 handler(old, new)
+
+    def _declared(self, name: str) -> Reg:
+        for reg in self.registers:
+            if reg.name == name:
+                return reg
+        raise ValueError(f"{type(self).__name__} has no register {name!r}")
 
     def _overlapping(self, offset: int, size: int) -> list[tuple[Reg, int]]:
         """The registers under an access, each with the bits it lies above the access's start."""
@@ -184,5 +205,5 @@ class RegisterFile:
         ]
 
 
-def _declared(base: type) -> list[Reg]:
+def _registers_of(base: type) -> list[Reg]:
     return [value for value in vars(base).values() if isinstance(value, Reg)]

@@ -36,7 +36,7 @@ class Layer(NamedTuple):
 
 LAYERS = (
     Layer("ground", ("wire", "errors", "clock", "trace"), "numbers, time, events"),
-    Layer("memory", ("memory", "interrupts", "backends"), "bytes, wires, the outside world"),
+    Layer("memory", ("memory", "interrupts", "backends/"), "bytes, wires, the outside world"),
     Layer(
         "bus",
         ("bus", "registers", "cpu", "recordings"),
@@ -52,7 +52,7 @@ LAYERS = (
 )
 """From the ground up."""
 
-PLANNED = ("pci/", "iommu/", "virtio/", "acpi")
+PLANNED = ("iommu/", "virtio/")
 """Members that have their place and are to come: drawn with a dashed outline."""
 
 _TINTS = (GREY_TINT, SKY_TINT, GREEN_TINT, YELLOW_TINT, ORANGE_TINT, PURPLE_TINT)

@@ -1,0 +1,8 @@
+"""PCI and PCI Express: how a processor finds a device, and how a device finds memory.
+
+Reading order: `config` (the registers that every function has), `bars` (the addresses it answers
+at), `function` (one function: registers, BARs, a pin, a way to memory), `bus` (functions side by
+side, and who claims an address), `bridge` (a bus below a bus), `express` (root ports, switches),
+`root` (where the processor and memory are), `capabilities` and `msix` (what a function says of
+itself), `tlp` (the packets).
+"""
