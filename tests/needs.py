@@ -53,6 +53,16 @@ def needs_chromium(test):
     return pytest.mark.browser(needs("Chromium")(test))
 
 
+def needs_lspci(test):
+    """The test asks ``lspci``."""
+    return pytest.mark.oracle(needs("lspci")(test))
+
+
+def needs_iasl(test):
+    """The test asks ``iasl``."""
+    return pytest.mark.oracle(needs("iasl")(test))
+
+
 needs_kvm = needs("KVM")
 needs_unicorn = needs("Unicorn")
 needs_sandbox = needs("sandbox")

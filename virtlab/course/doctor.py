@@ -77,6 +77,21 @@ def chromium() -> str | None:
     return program("chromium", "chromium-browser", "google-chrome")
 
 
+def lspci() -> str | None:
+    """``lspci``, which decodes PCI configuration space."""
+    return program("lspci")
+
+
+def iasl() -> str | None:
+    """ACPICA's compiler, which takes ACPI tables apart."""
+    path = shutil.which("iasl")
+    said = output([path, "-v"]) if path else None
+    if said is None:
+        return None
+    version = next((line for line in said.splitlines() if "version" in line), "found")
+    return f"{version.strip()} ({path})"
+
+
 def kvm() -> str | None:
     """Whether /dev/kvm can be opened, not only seen."""
     try:
@@ -113,6 +128,8 @@ CHECKS = (
     Check("ipywidgets", lambda: package("ipywidgets"), "widgets", "make lab", needed=True),
     Check("JupyterLab", lambda: package("jupyterlab"), "the lessons", "make lab", needed=True),
     Check("QEMU", qemu, "the same drivers on QEMU's devices", "sudo apt install qemu-system-x86"),
+    Check("lspci", lspci, "a second opinion on PCI dumps", "sudo apt install pciutils"),
+    Check("iasl", iasl, "a second opinion on ACPI tables", "sudo apt install acpica-tools"),
     Check("Chromium", chromium, "the browser tests", "sudo apt install chromium"),
     Check(
         "KVM",
