@@ -300,28 +300,35 @@ def test_deviation_qemu_takes_a_wrong_alarm_byte_for_a_number(running):
 def test_deviation_qemus_update_takes_no_time(running):
     """Table 6: UIP is up for 244 us before the update and 1984 us during it. QEMU: 244 us in all.
 
-    A busy machine may stretch what QEMU shows, so three seconds have a chance each.
+    A busy machine may stretch what QEMU shows, or hide it, so several seconds have a chance each.
     """
     running.store(HPET + Hpet.GEN_CONF.offset, 1, 4)
     running.out(INDEX, A.offset)
-    assert any(0 < uip_span(running) < T_UC for _ in range(3))
+    assert any(0 < uip_span(running) < T_UC for _ in range(8))
     ours = Ours()
     ours.clock.advance(SECOND - T_BUC - T_UC)
     assert A.UIP.get(RtcDriver(ours.cpu).get(A))
 
 
 def uip_span(machine: QtestMachine) -> int:
-    """Nanoseconds between the first and the last time that UIP is seen, within a second."""
-    look = [Access(0, False, "memory", HPET + Hpet.MAIN_CNT.offset, 4, 0), ask(DATA)] * 60
-    begin, seen = nanoseconds(machine), []
-    while nanoseconds(machine) - begin < SECOND + 100_000 * MICROSECOND:
+    """Nanoseconds that UIP can have been up at most, in a second: from clear to clear around it.
+
+    0 if it was not seen.
+    """
+    look = [Access(0, False, "memory", HPET + Hpet.MAIN_CNT.offset, 4, 0), ask(DATA)] * 400
+    begin = before = nanoseconds(machine)
+    seen = False
+    while before - begin < SECOND + 100_000 * MICROSECOND:
         done = machine.pipeline(look)
         for count, a in zip(done[::2], done[1::2], strict=True):
+            now = count.value * 10
             if A.UIP.get(a.value):
-                seen.append(count.value * 10)
-        if seen and not A.UIP.get(done[-1].value):
-            break
-    return seen[-1] - seen[0] if seen else 0
+                seen = True
+            elif seen:
+                return now - before
+            else:
+                before = now
+    return 0
 
 
 def nanoseconds(machine: QtestMachine) -> int:
