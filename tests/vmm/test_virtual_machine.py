@@ -28,6 +28,18 @@ def test_the_vmm_reaches_guest_ram_across_frames():
     assert vm.ram.read(100, len(data)) == data
 
 
+def test_a_view_of_guest_ram_ends_where_the_frames_part():
+    vm, _, _ = vm_on(Host())
+    vm.ram.view(100, 4)[:] = (1, 2, 3, 4)
+    assert vm.cpu.read(100, 4) == b"\x01\x02\x03\x04"
+    frames = vm.ram.frames
+    parted = next(gpa for gpa in frames if frames.get(gpa + PAGE, 0) != frames[gpa] + PAGE)
+    with pytest.raises(DmaFault, match=r"not next to each other|no memory"):
+        vm.ram.view(parted + PAGE - 2, 4)
+    vm.ram.frames[PAGE] = vm.ram.frames[0] + PAGE
+    assert len(vm.ram.view(0, 2 * PAGE)) == 2 * PAGE
+
+
 def test_two_vms_share_no_frame_and_see_nothing_of_each_other():
     host = Host()
     one, _, _ = vm_on(host, name="one")

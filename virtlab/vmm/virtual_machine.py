@@ -24,7 +24,7 @@ from virtlab.bus import AddressSpace
 from virtlab.clock import Clock
 from virtlab.errors import DmaFault
 from virtlab.interrupts import InterruptController
-from virtlab.memory import PAGE, GuestMemory
+from virtlab.memory import PAGE, Bytes, GuestMemory
 from virtlab.trace import Trace
 from virtlab.vmm.ept import Ept
 from virtlab.vmm.frames import Frames
@@ -44,7 +44,7 @@ class Host(Protocol):
 
 
 class ScatteredRam:
-    """A VM's RAM: guest-physical pages, each in some frame of the host's RAM.
+    """A VM's RAM: guest-physical pages, each in some frame of the host's RAM. A `Dma`.
 
     `frames` are host-physical addresses, `regions` are pairs `(gpa, bytes)` of whole pages. As a
     `Device` it is mapped at gpa 0 and up, region by region, with `Window`.
@@ -73,6 +73,14 @@ class ScatteredRam:
         """Put `data` at `gpa`, spread over the frames."""
         for at, n in _by_page(gpa, len(data)):
             self.memory.write(self.hpa(at), data[at - gpa : at - gpa + n])
+
+    def view(self, gpa: int, length: int) -> Bytes:
+        """The bytes themselves, where they are in one piece; `DmaFault` where frames scatter them."""
+        hpa = self.hpa(gpa)
+        for at, _ in _by_page(gpa, length):
+            if self.hpa(at) != hpa + at - gpa:
+                raise DmaFault("the frames are not next to each other", gpa, length)
+        return self.memory.view(hpa, length)
 
 
 class Window:
