@@ -101,6 +101,20 @@ def test_an_access_past_the_end_of_a_device_says_so():
     assert events[0].note == "load: runs from right past its end"
 
 
+def test_a_device_that_passes_accesses_on_says_to_whom():
+    class Fabric(Bytes):
+        def who(self, offset, size):
+            return "card" if offset < 4 else ""
+
+    space = AddressSpace("memory", 16, Trace())
+    space.map(0, 8, Fabric(8, 4), "fabric", 4)
+    space.write(0, 4, 1)
+    with space.trace.recording() as events:
+        space.write(0, 4, 1)
+        space.read(4, 4)
+    assert [event.who for event in events] == ["card", "fabric"]
+
+
 def test_where_nobody_answers_a_read_gives_all_ones():
     space = port_space()
     with space.trace.recording() as events:

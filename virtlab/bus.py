@@ -32,7 +32,11 @@ SIZES = (1, 2, 4, 8)
 
 
 class Device(Protocol):
-    """Two verbs, at an offset from the device's base. Sizes in bytes, values unsigned."""
+    """Two verbs, at an offset from the device's base. Sizes in bytes, values unsigned.
+
+    One that only passes accesses on may also have `who(offset, size)`, which gives the name of
+    whoever takes an access, or nothing: that name is what the trace shows.
+    """
 
     def read(self, offset: int, size: int) -> int:
         """The value of `size` bytes at `offset`."""
@@ -157,7 +161,9 @@ class AddressSpace:
             value = 0
             for part, n, shift in cycles(offset, size, mapping.width):
                 value |= (mapping.device.read(part, n) & all_ones(n)) << shift
-        self.trace.emit(self.verbs[0], mapping.name, self.name, address, size, value)
+        self.trace.emit(
+            self.verbs[0], self._who(mapping, offset, size), self.name, address, size, value
+        )
         return value
 
     def write(self, address: int, size: int, value: int) -> None:
@@ -167,8 +173,10 @@ class AddressSpace:
             self._refuse(address, size, value & all_ones(self.max_size), self.verbs[1])
             return
         value &= all_ones(size)
-        self.trace.emit(self.verbs[1], mapping.name, self.name, address, size, value)
         offset = address - mapping.base
+        self.trace.emit(
+            self.verbs[1], self._who(mapping, offset, size), self.name, address, size, value
+        )
         if size <= mapping.width and offset % size == 0:
             mapping.device.write(offset, size, value)
         else:
@@ -214,6 +222,13 @@ class AddressSpace:
                 stop = self._bases[following] if following < len(self._bases) else end
             yield at, min(stop, end) - at, mapping
             at = min(stop, end)
+
+    def _who(self, mapping: Mapping, offset: int, size: int) -> str:
+        """Who answers, for the trace: the mapping, or whom it passes the access on to."""
+        if not self.trace.on:
+            return mapping.name
+        who = getattr(mapping.device, "who", None)
+        return (who(offset, size) if who else "") or mapping.name
 
     def _claim(self, address: int, size: int) -> Mapping | None:
         if size not in SIZES or size > self.max_size:

@@ -31,7 +31,9 @@ def test_wait_ends_when_the_interrupt_comes():
     cpu, clock = bare(controller)
     clock.after(300, lambda: setattr(controller, "pending", True))
     clock.after(100, lambda: None)
-    assert cpu.wait() == 0x24
+    with cpu.memory.trace.recording() as events:
+        assert cpu.wait() == 0x24
+    assert [(event.kind, event.value) for event in events] == [("interrupt", 0x24)]
     assert clock.now == 300
 
 

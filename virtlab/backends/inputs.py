@@ -1,4 +1,8 @@
-"""A keyboard and a mouse: what somebody does with the hands."""
+"""A keyboard and a mouse: what somebody does with the hands.
+
+Neither knows a scan code or a packet. A key is the name on its cap, a movement is a number of
+counts; the device that listens makes of it what a guest reads.
+"""
 
 from __future__ import annotations
 

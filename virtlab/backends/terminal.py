@@ -1,4 +1,8 @@
-"""A serial terminal: the far end of a UART."""
+"""A serial terminal: the far end of a UART.
+
+It keeps what the UART sends, and sends what somebody types. What it keeps is bounded: a guest that
+never stops to print cannot fill the host.
+"""
 
 from __future__ import annotations
 

@@ -64,5 +64,8 @@ class BareCpu:
         if controller is None:
             self.clock.advance(timeout)
             return None
-        ready = self.clock.advance_until(lambda: controller.pending, timeout)
-        return controller.acknowledge() if ready else None
+        if not self.clock.advance_until(lambda: controller.pending, timeout):
+            return None
+        vector = controller.acknowledge()
+        self.memory.trace.emit("interrupt", value=vector, note=f"vector {vector:#x}")
+        return vector

@@ -1,5 +1,11 @@
 """A device's registers as another device reaches them: peer to peer, with no processor.
 
+The idea: where a request of one function lands in a BAR of another, that BAR is the memory it
+reaches. It is cut into accesses as a processor's would be.
+
+The rule that keeps it simple: a request has at most one packet's bytes, so no guest can make the
+host move more at once.
+
 Source: PCI Express 3.0, 2.4.1 and 6.12; PCI Local Bus 3.0, 3.2.2.
 """
 

@@ -53,6 +53,11 @@ class Aperture:
         """A write request."""
         self.root.write(self.space, self.base + offset, size, value)
 
+    def who(self, offset: int, size: int) -> str:
+        """The function that takes the access, for the trace."""
+        target = self.root.bus.route_down(self.space, self.base + offset, size).target
+        return target.name if target is not None else ""
+
 
 class RootComplex:
     """Bus 00 and what stands above it.
@@ -167,6 +172,7 @@ class RootComplex:
         """A function reads `length` bytes."""
         with self._request(function, iova, length) as (dma, at, route):
             data = dma.read(at, length)
+            self._moved("dma read", function, iova, data)
             self.packets.dma_read(function, route, iova, data)
             return data
 
@@ -178,6 +184,12 @@ class RootComplex:
                 self._interrupt(function, route, iova, data)
             else:
                 dma.write(at, data)
+                self._moved("dma write", function, iova, data)
+
+    def _moved(self, kind: str, function: Function, iova: int, data: bytes) -> None:
+        """A transfer that succeeded, for the trace: `value` is its first 8 bytes."""
+        value = int.from_bytes(data[:8], "little")
+        self.trace.emit(kind, function.name, "memory", iova, len(data), value)
 
     def _interrupt(self, function: Function, route: Route, iova: int, data: bytes) -> None:
         message = Msi(iova, int.from_bytes(data[:4], "little"))
