@@ -193,13 +193,8 @@ def test_isa_enable_keeps_768_of_1024_ports_above():
     bridge.config.write(Header.COMMAND.offset, 2, 1)
     bridge.config.write(Type1.IO_BASE.offset, 2, 0x2020)
     bridge.config.write(Type1.BRIDGE_CONTROL.offset, 2, Type1.BRIDGE_CONTROL.ISA_ENABLE.mask)
-    assert [bridge.forwards("port", 0x2000 + at, 1) for at in (0, 0xFF, 0x100, 0x3FF, 0x400)] == [
-        True,
-        True,
-        False,
-        False,
-        True,
-    ]
+    down = [at for at in range(0, 0x800, 0x80) if bridge.forwards("port", 0x2000 + at, 1)]
+    assert down == [0, 0x80, 0x400, 0x480]
 
 
 # -- requests of devices

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from virtlab.bus import Device, cycles
+from virtlab.bus import SIZES, Device, cycles
 from virtlab.pci.config import BAR_FIELDS, Header
 from virtlab.wire import all_ones
 
@@ -26,6 +26,9 @@ Space = Literal["memory", "port"]
 
 MIN_MEMORY, MIN_PORTS, MAX_PORTS = 16, 4, 256
 """Bytes that a BAR has at least; ports at most (PCI 3.0, 6.2.5.1)."""
+
+MIN_ROM, MAX_ROM = 1 << 11, 1 << 24
+"""The same for an expansion ROM, whose address has bits 31 to 11 (PCI 3.0, 6.2.5.2)."""
 
 TYPE_64 = 2
 """The value of a memory BAR's type field that makes it 64 bits wide."""
@@ -100,10 +103,14 @@ def check(bar: Bar, header: Header) -> None:
     smallest, largest = MIN_MEMORY, 1 << bar.bits - 1
     if bar.space == "port":
         smallest, largest = MIN_PORTS, MAX_PORTS
+    if bar.register == ROM_REGISTER:
+        smallest, largest = MIN_ROM, MAX_ROM
     if bar.size & (bar.size - 1) or not smallest <= bar.size <= largest:
         raise ValueError(f"{bar.register} cannot have {bar.size:#x} bytes of {bar.space}")
     if bar.bits not in (32, 64) or (bar.bits == 64 and bar.space == "port"):
         raise ValueError(f"{bar.register} cannot be {bar.bits} bits wide in {bar.space} space")
+    if bar.width not in SIZES:
+        raise ValueError(f"a data path is 1, 2, 4 or 8 bytes wide, not {bar.width}")
     for name in filter(None, (bar.register, bar.upper)):
         if name not in header.values:
             raise ValueError(f"{type(header).__name__} has no {name}")

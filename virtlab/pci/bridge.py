@@ -81,9 +81,12 @@ class Bridge(Function):
     # -- routing
 
     def forwards(self, space: Space, address: int, size: int) -> bool:
-        """Whether the access goes down: inside an open window of a space that is enabled."""
+        """Whether the access goes down: inside an open window of a space that is enabled.
+
+        A port in D3hot takes configuration requests only (PCI Express 3.0, 5.3.1.4.1).
+        """
         command = Header.COMMAND.IO_SPACE if space == "port" else Header.COMMAND.MEMORY_SPACE
-        if not command.get(self.header.COMMAND):
+        if not command.get(self.header.COMMAND) or not self.awake:
             return False
         if self._legacy(space, address, size):
             return True

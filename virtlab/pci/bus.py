@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from virtlab.pci.bars import Bar, Space
+from virtlab.pci.config import Header
 from virtlab.pci.function import Function
 from virtlab.pci.tlp import bdf_text
 
@@ -69,20 +70,18 @@ class Bus:
             raise ValueError(f"{device:02x}.{number} is taken by {self.functions[device, number]}")
         if function.bus is not None:
             raise ValueError(f"{function} is plugged in already")
+        if number and (device, 0) not in self.functions:
+            raise ValueError(f"device {device:02x} needs a function 0 first (PCI 3.0 6.1)")
+        if function.below is not None and self in function.below.buses():
+            raise ValueError(f"{function} cannot hang below itself")
         function.bus, function.device, function.number = self, device, number
         self.functions[device, number] = function
         self.functions = dict(sorted(self.functions.items()))
         if number:
-            self._mark_multi_function(device)
+            first = self.functions[device, 0].header
+            first.preset(HEADER_TYPE=first.HEADER_TYPE | Header.HEADER_TYPE.MULTI_FUNCTION.mask)
         function.update()
         return function
-
-    def _mark_multi_function(self, device: int) -> None:
-        first = self.functions.get((device, 0))
-        if first is None:
-            raise ValueError(f"device {device:02x} needs a function 0 first (PCI 3.0 6.1)")
-        multi = first.header.HEADER_TYPE | 0x80
-        first.header.preset(HEADER_TYPE=multi)
 
     @property
     def number(self) -> int:
@@ -92,12 +91,17 @@ class Bus:
     @property
     def root(self) -> RootComplex:
         """The root complex that it hangs from. `ValueError` if it hangs from none."""
+        above = self._top().complex
+        if above is None:
+            raise ValueError(f"bus {self.number:02x} hangs from no root complex")
+        return above
+
+    def _top(self) -> Bus:
+        """The highest bus that it hangs from."""
         bus: Bus = self
         while bus.bridge is not None and bus.bridge.bus is not None:
             bus = bus.bridge.bus
-        if bus.complex is None:
-            raise ValueError(f"bus {self.number:02x} hangs from no root complex")
-        return bus.complex
+        return bus
 
     def walk(self) -> Iterator[Function]:
         """Every function on it and below it, depth first."""
@@ -105,6 +109,13 @@ class Bus:
             yield function
             if function.below is not None:
                 yield from function.below.walk()
+
+    def buses(self) -> Iterator[Bus]:
+        """This bus and every bus below it."""
+        yield self
+        for function in self.functions.values():
+            if function.below is not None:
+                yield from function.below.buses()
 
     # -- requests that come from the processor
 
@@ -180,7 +191,9 @@ class Bus:
         if bridge is None or bridge.bus is None:
             return Route(path, requester=requester)
         why = ""
-        if not bridge.may_request:
+        if not bridge.awake:
+            why = f"{bridge} sleeps, nothing goes up (PCI Express 3.0 5.3.1.4.1)"
+        elif not bridge.may_request:
             why = f"{bridge}: Bus Master Enable is 0, nothing goes up (PCI bridge 1.2 3.2.4.3)"
         elif not redirected and bridge.forwards("memory", iova, length):
             why = f"{bridge}: {iova:#x} is in its own window, so it belongs below"
@@ -200,7 +213,11 @@ class Bus:
         key = (device, number, pin)
         if level == (key in self._asserted):
             return
+        before = self._wire(pin)
         (self._asserted.add if level else self._asserted.discard)(key)
+        above = self._top().complex
+        if self.kind == "link" and above is not None and before != self._wire(pin):
+            above.packets.intx(self, self.functions[device, number], pin, level)
         if self.bridge is None:
             if self.complex is not None:
                 shared = any((d, p) == (device, pin) for d, _, p in self._asserted)
@@ -210,6 +227,10 @@ class Bus:
         high = any(swizzle(d, p) == wire for d, _, p in self._asserted)
         if self.bridge.bus is not None:
             self.bridge.bus.set_intx(self.bridge.device, self.bridge.number, wire, high)
+
+    def _wire(self, pin: int) -> bool:
+        """Whether any function pulls `pin`."""
+        return any(p == pin for _, _, p in self._asserted)
 
     def __repr__(self) -> str:
         return f"Bus({self.number:02x}, {self.kind}, {len(self.functions)} functions)"

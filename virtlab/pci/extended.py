@@ -1,26 +1,23 @@
-"""Extended capabilities, from 0x100 on, and the two lists of all that are known.
+"""Extended capabilities, from 0x100 on, that functions of ours have.
 
-    0x0001 errors  0x0003 serial number  0x000D ACS  0x000E ARI  0x000F ATS  0x0010 SR-IOV
+    0x0001 errors   0x0002 virtual channels   0x0003 serial number   0x000D ACS   0x000E ARI
+    0x000F ATS      0x0010 SR-IOV
 
-Source: PCI Express 3.0, 7.10 (AER), 7.12 (serial number), 7.16 (ACS), 7.18 (ARI); PCI Express ATS
-1.1, 5.1; SR-IOV 1.1, 3.3. SR-IOV is layout only: nothing here makes virtual functions.
+Those that only dumps have are in `layouts`, and so is the list of all that are known.
+
+Source: PCI Express 3.0, 7.10 (AER), 7.11 (virtual channels), 7.12 (serial number), 7.16 (ACS), 7.23
+(ARI); PCI Express ATS 1.1, 5.1; SR-IOV 1.1, 3.3. SR-IOV is layout only: nothing here makes virtual
+functions.
 """
 
 from __future__ import annotations
 
-from virtlab.pci.capabilities import (
-    Express,
-    Msi,
-    Msix,
-    PowerManagement,
-    SubsystemId,
-    Vendor,
-)
-from virtlab.pci.config import Capability, ExtendedCapability
+from virtlab.pci.config import ExtendedCapability
 from virtlab.registers import Reg
 from virtlab.wire import Bits, all_ones
 
-_AER, _ACS, _SRIOV = "PCI Express 3.0 7.10", "PCI Express 3.0 7.16", "SR-IOV 1.1 3.3"
+_AER, _VC, _ACS = "PCI Express 3.0 7.10", "PCI Express 3.0 7.11", "PCI Express 3.0 7.16"
+_SRIOV = "SR-IOV 1.1 3.3"
 
 _UNCORRECTABLE = {
     "DATA_LINK_PROTOCOL": Bits(4),
@@ -106,6 +103,9 @@ class Aer(ExtendedCapability):
             "ECRC_GENERATION_ENABLE": Bits(6),
             "ECRC_CHECK_CAPABLE": Bits(7),
             "ECRC_CHECK_ENABLE": Bits(8),
+            "MULTIPLE_HEADER_CAPABLE": Bits(9),
+            "MULTIPLE_HEADER_ENABLE": Bits(10),
+            "PREFIX_LOG_PRESENT": Bits(11),
         },
         spec=f"{_AER}.7",
         doc="Which error came first.",
@@ -114,9 +114,88 @@ class Aer(ExtendedCapability):
     HEADER_LOG_1 = Reg(0x20, 4, spec=f"{_AER}.8", doc="Its second dword.")
     HEADER_LOG_2 = Reg(0x24, 4, spec=f"{_AER}.8", doc="Its third dword.")
     HEADER_LOG_3 = Reg(0x28, 4, spec=f"{_AER}.8", doc="Its fourth dword.")
-    ROOT_COMMAND = Reg(0x2C, 4, spec=f"{_AER}.9", doc="Which errors interrupt, at a root port.")
-    ROOT_STATUS = Reg(0x30, 4, spec=f"{_AER}.10", doc="Which errors a root port was told of.")
-    ERROR_SOURCE = Reg(0x34, 4, spec=f"{_AER}.11", doc="Who told it.")
+    ROOT_COMMAND = Reg(
+        0x2C,
+        4,
+        fields={"CORRECTABLE": Bits(0), "NON_FATAL": Bits(1), "FATAL": Bits(2)},
+        spec=f"{_AER}.9",
+        doc="Which errors interrupt, at a root port.",
+    )
+    ROOT_STATUS = Reg(
+        0x30,
+        4,
+        fields={
+            "CORRECTABLE": Bits(0),
+            "MORE_CORRECTABLE": Bits(1),
+            "UNCORRECTABLE": Bits(2),
+            "MORE_UNCORRECTABLE": Bits(3),
+            "FIRST_FATAL": Bits(4),
+            "NON_FATAL": Bits(5),
+            "FATAL": Bits(6),
+            "INTERRUPT_MESSAGE": Bits(31, 27),
+        },
+        spec=f"{_AER}.10",
+        doc="Which errors a root port was told of.",
+    )
+    ERROR_SOURCE = Reg(
+        0x34,
+        4,
+        fields={"CORRECTABLE": Bits(15, 0), "UNCORRECTABLE": Bits(31, 16)},
+        spec=f"{_AER}.11",
+        doc="Who told it.",
+    )
+    PREFIX_LOG_0 = Reg(0x38, 4, spec=f"{_AER}.12", doc="The first prefix of the packet in error.")
+    PREFIX_LOG_1 = Reg(0x3C, 4, spec=f"{_AER}.12", doc="Its second prefix.")
+    PREFIX_LOG_2 = Reg(0x40, 4, spec=f"{_AER}.12", doc="Its third prefix.")
+    PREFIX_LOG_3 = Reg(0x44, 4, spec=f"{_AER}.12", doc="Its fourth prefix.")
+
+    def reset(self) -> None:
+        """Nothing: all of it is sticky, and tells after a reset what happened before (7.10)."""
+
+
+class VirtualChannel(ExtendedCapability):
+    """Virtual channels: how traffic classes share a link. There is the one that must be, VC0."""
+
+    id = 0x0002
+    PORT_CAPABILITY_1 = Reg(
+        0x04,
+        4,
+        fields={"EXTENDED_VCS": Bits(2, 0), "LOW_PRIORITY_VCS": Bits(6, 4)},
+        spec=f"{_VC}.2",
+        doc="How many channels there are besides VC0.",
+    )
+    PORT_CAPABILITY_2 = Reg(
+        0x08,
+        4,
+        fields={"ARBITRATION": Bits(7, 0), "TABLE_OFFSET": Bits(31, 24)},
+        spec=f"{_VC}.3",
+        doc="How it can choose between channels.",
+    )
+    PORT_CONTROL = Reg(
+        0x0C,
+        2,
+        fields={"LOAD_TABLE": Bits(0), "ARBITRATION": Bits(3, 1)},
+        spec=f"{_VC}.4",
+        doc="How it does choose.",
+    )
+    PORT_STATUS = Reg(0x0E, 2, fields={"TABLE": Bits(0)}, spec=f"{_VC}.5", doc="Table is loading.")
+    VC0_CAPABILITY = Reg(0x10, 4, spec=f"{_VC}.6", doc="How VC0 chooses between ports.")
+    VC0_CONTROL = Reg(
+        0x14,
+        4,
+        reset=0x8000_00FF,
+        rw=0x0000_00FE,
+        fields={"TC_MAP": Bits(7, 0), "VC_ID": Bits(26, 24), "ENABLE": Bits(31)},
+        spec=f"{_VC}.7",
+        doc="Which traffic classes go through VC0. Class 0 always does.",
+    )
+    VC0_STATUS = Reg(
+        0x1A,
+        2,
+        fields={"TABLE": Bits(0), "NEGOTIATION_PENDING": Bits(1)},
+        spec=f"{_VC}.8",
+        doc="Whether both ends of the link agree.",
+    )
 
 
 class SerialNumber(ExtendedCapability):
@@ -177,14 +256,14 @@ class Ari(ExtendedCapability):
         0x04,
         2,
         fields={"MFVC": Bits(0), "ACS": Bits(1), "NEXT_FUNCTION": Bits(15, 8)},
-        spec="PCI Express 3.0 7.18.2",
+        spec="PCI Express 3.0 7.23.2",
         doc="The number of the next function.",
     )
     CONTROL = Reg(
         0x06,
         2,
         fields={"MFVC": Bits(0), "ACS": Bits(1), "FUNCTION_GROUP": Bits(6, 4)},
-        spec="PCI Express 3.0 7.18.3",
+        spec="PCI Express 3.0 7.23.3",
         doc="Groups of functions.",
     )
 
@@ -260,14 +339,3 @@ class SrIov(ExtendedCapability):
     VF_BAR4 = Reg(0x34, 4, spec=f"{_SRIOV}.14", doc="The same for BAR 4.")
     VF_BAR5 = Reg(0x38, 4, spec=f"{_SRIOV}.14", doc="The same for BAR 5.")
     MIGRATION_STATE = Reg(0x3C, 4, spec=f"{_SRIOV}.15", doc="Where the migration array is.")
-
-
-CAPABILITIES: dict[int, type[Capability]] = {
-    kind.id: kind for kind in (PowerManagement, Msi, Vendor, SubsystemId, Express, Msix)
-}
-"""The capabilities that are declared here, by id."""
-
-EXTENDED_CAPABILITIES: dict[int, type[ExtendedCapability]] = {
-    kind.id: kind for kind in (Aer, SerialNumber, Acs, Ari, Ats, SrIov)
-}
-"""The same for extended ones."""

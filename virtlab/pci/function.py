@@ -50,7 +50,7 @@ class Identity(NamedTuple):
 class Requests:
     """The memory requests that a function makes itself: the `Dma` that its device is given.
 
-    `DmaFault` while Bus Master Enable is 0, and where nobody takes the request.
+    `DmaFault` while Bus Master Enable is 0, in D3hot, and where nobody takes the request.
     """
 
     def __init__(self, function: Function) -> None:
@@ -58,22 +58,29 @@ class Requests:
 
     def read(self, iova: int, length: int) -> bytes:
         """A copy of `length` bytes at `iova`."""
-        return self._bus().root.read_for(self.function, iova, length)
+        return self._bus(iova, length).root.read_for(self.function, iova, length)
 
     def write(self, iova: int, data: bytes) -> None:
         """Put `data` at `iova`."""
-        self._bus().root.write_for(self.function, iova, data)
+        self._bus(iova, len(data)).root.write_for(self.function, iova, data)
 
     def view(self, iova: int, length: int) -> Bytes:
         """The bytes themselves, where they are main memory."""
-        return self._bus().root.view_for(self.function, iova, length)
+        return self._bus(iova, length).root.view_for(self.function, iova, length)
 
-    def _bus(self) -> Bus:
-        function = self.function
-        if not Header.COMMAND.BUS_MASTER.get(function.header.COMMAND):
-            raise DmaFault(f"{function}: Bus Master Enable is 0 (PCI 3.0 6.2.2)")
+    def _bus(self, iova: int, length: int) -> Bus:
+        """Its bus, if it may request at all. A refusal is in the trace, as one further up is."""
+        function, why = self.function, ""
         if function.bus is None:
-            raise DmaFault(f"{function} is on no bus")
+            raise DmaFault(f"{function} is on no bus", iova, length)
+        if not Header.COMMAND.BUS_MASTER.get(function.header.COMMAND):
+            why = f"{function}: Bus Master Enable is 0 (PCI 3.0 6.2.2)"
+        elif not function.awake:
+            why = f"{function} sleeps (PCI PM 1.2 5.4.1)"
+        if why:
+            trace = function.bus.root.trace
+            trace.emit("fault", function.name, "memory", iova, length, 0, why)
+            raise DmaFault(why, iova, length)
         return function.bus
 
 
@@ -81,7 +88,7 @@ class Function:
     """One function of a PCI device. `pin` is 0 for none, or 1 to 4 for INTA to INTD.
 
     `header` is a `Type0` unless given. `bus`, `device` and `number` say where it is plugged in;
-    `below` is the bus behind it, if it is a bridge.
+    `below` is the bus behind it, if it is a bridge. `awake` is false while it is in D3hot.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class Function:
         self.bus: Bus | None = None
         self.below: Bus | None = None
         self.device = self.number = 0
+        self.awake = True
         self._decoded: list[tuple[Space, int, int, Bar]] = []
         self._identify(identity, pin)
         self.config.written = self.update
@@ -236,15 +244,23 @@ class Function:
     # -- state
 
     def update(self) -> None:
-        """Look at all registers again: what to decode, what to do with the pin."""
-        if self._wants_reset():
+        """Look at all registers again: what to decode, what to do with the pin.
+
+        A 1 in Initiate Function Level Reset resets it (PCI Express 3.0, 6.6.2). In D3hot it answers
+        configuration requests, and nothing else, and requests nothing (PCI PM 1.2, 5.4.1).
+        """
+        express = self.config.find(capabilities.Express)
+        if express is not None and express.take_flr():
+            kept = express.kept_by_flr()
             self.reset()
+            express.values.update(kept)
             return
-        awake = self._awake()
+        power = self.config.find(capabilities.PowerManagement)
+        self.awake = power is None or power.state == 0
         self._decoded = [
             (bar.space, start, start + bar.size, bar)
             for bar in self.bars
-            if awake and bar.enabled(self.header)
+            if self.awake and bar.enabled(self.header)
             for start in [bar.address(self.header)]
         ]
         if (msi := self.config.find(capabilities.Msi)) is not None:
@@ -254,18 +270,8 @@ class Function:
         pin = self.header.INTERRUPT_PIN
         if self.bus is not None and pin:
             disabled = Header.COMMAND.INTERRUPT_DISABLE.get(self.header.COMMAND)
-            level = self.irq.level and not disabled and not self.messages
+            level = self.irq.level and self.awake and not disabled and not self.messages
             self.bus.set_intx(self.device, self.number, pin, level)
-
-    def _wants_reset(self) -> bool:
-        """Function level reset: a 1 written to its bit (PCI Express 3.0, 6.6.2)."""
-        express = self.config.find(capabilities.Express)
-        return express is not None and express.take_flr()
-
-    def _awake(self) -> bool:
-        """In D3hot a function answers configuration requests only (PCI PM 1.2, 5.4.1)."""
-        power = self.config.find(capabilities.PowerManagement)
-        return power is None or power.state == 0
 
     def reset(self) -> None:
         """As after the bus was reset: decodes nothing, may request nothing."""

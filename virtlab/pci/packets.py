@@ -16,11 +16,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from virtlab.pci import capabilities
-from virtlab.pci.tlp import Tlp, completions, source_id, split_reads, split_writes
+from virtlab.pci.tlp import (
+    ASSERT_INTA,
+    DEASSERT_INTA,
+    Tlp,
+    completions,
+    source_id,
+    split_reads,
+    split_writes,
+)
 from virtlab.trace import Trace
 
 if TYPE_CHECKING:
-    from virtlab.pci.bus import Kind, Route
+    from virtlab.pci.bus import Bus, Kind, Route
     from virtlab.pci.function import Function
 
 MAX_KEPT = 20_000
@@ -204,6 +212,15 @@ class Packets:
             source, target = reversed(ends) if back else ends
             bus = route.buses[index]
             self._keep(Crossing(bus.number, bus.kind, source, target, tlp))
+
+    # -- interrupts
+
+    def intx(self, bus: Bus, sender: Function, pin: int, level: bool) -> None:
+        """A link has no wires: a pin that changes is a message to the port above (2.2.8.1)."""
+        if self.watched:
+            code = (ASSERT_INTA if level else DEASSERT_INTA) + pin - 1
+            tlp = Tlp("Msg", requester=sender.source_id, code=code)
+            self._keep(Crossing(bus.number, bus.kind, str(sender), str(bus.bridge), tlp))
 
     # -- keeping
 

@@ -38,6 +38,13 @@ INTERRUPT_MESSAGES = range(0xFEE00000, 0xFEF00000)
 MAX_NESTING = 4
 """How deep a request may lead to another: a device whose doorbell another device rings."""
 
+MAX_NESTED = 4096
+"""Requests inside other requests between two accesses of the processor. A guest can build a tree of
+doorbells that is not deep, and has no end."""
+
+MESSAGE_BYTES = 4
+"""An interrupt message is a write of one aligned dword (PCI 3.0, 6.8)."""
+
 
 class Aperture:
     """Addresses of the processor, from `base`, that the root complex turns into requests."""
@@ -82,7 +89,7 @@ class RootComplex:
         self.packets = Packets(trace)
         self._ecam: tuple[AddressSpace, Mapping] | None = None
         self._memory_space: AddressSpace | None = None
-        self._nesting = 0
+        self._nesting = self._nested = 0
 
     # -- where the processor finds it
 
@@ -119,6 +126,7 @@ class RootComplex:
 
     def read(self, space: Space, address: int, size: int) -> int:
         """Read `size` bytes: all ones where nobody claims them."""
+        self._nested = 0
         route = self.bus.route_down(space, address, size)
         value = all_ones(size)
         self.packets.request(route, space, address, size)
@@ -131,6 +139,7 @@ class RootComplex:
 
     def write(self, space: Space, address: int, size: int, value: int) -> None:
         """Write `size` bytes: lost where nobody claims them."""
+        self._nested = 0
         route = self.bus.route_down(space, address, size)
         self.packets.request(route, space, address, size, value)
         if route.bar is None:
@@ -141,6 +150,7 @@ class RootComplex:
 
     def config_read(self, bus: int, device: int, number: int, offset: int, size: int) -> int:
         """Read configuration space: all ones where there is no function (PCI 3.0, 6.1)."""
+        self._nested = 0
         route = self.bus.route_config(bus, device, number)
         self.packets.config(route, (bus, device, number), offset, size)
         value = route.target.config.read(offset, size) if route.target else all_ones(size)
@@ -151,6 +161,7 @@ class RootComplex:
         self, bus: int, device: int, number: int, offset: int, size: int, value: int
     ) -> None:
         """Write configuration space."""
+        self._nested = 0
         route = self.bus.route_config(bus, device, number)
         self.packets.config(route, (bus, device, number), offset, size, value)
         if route.target:
@@ -192,7 +203,9 @@ class RootComplex:
         self.trace.emit(kind, function.name, "memory", iova, len(data), value)
 
     def _interrupt(self, function: Function, route: Route, iova: int, data: bytes) -> None:
-        message = Msi(iova, int.from_bytes(data[:4], "little"))
+        if len(data) != MESSAGE_BYTES or iova % MESSAGE_BYTES:
+            raise DmaFault("an interrupt message is one aligned dword", iova, len(data))
+        message = Msi(iova, int.from_bytes(data, "little"))
         self.trace.emit("msi", function.name, "memory", iova, len(data), message.data)
         self.message(route.requester, message)
 
@@ -209,10 +222,11 @@ class RootComplex:
         assert function.bus is not None
         route = function.bus.route_up(function, iova, length, function.source_id)
         self._nesting += 1
+        self._nested += self._nesting > 1
         try:
             if route.refusal:
                 raise DmaFault(route.refusal, iova, length)
-            if self._nesting > MAX_NESTING:
+            if self._nesting > MAX_NESTING or self._nested > MAX_NESTED:
                 raise DmaFault("requests lead to requests without end", iova, length)
             if route.bar is not None:
                 yield Peer(route.bar), route.offset, route

@@ -265,6 +265,8 @@ class Tlp(NamedTuple):
             raise ValueError(f"a header has 12 or 16 bytes, not {len(header)}")
         words = [int.from_bytes(header[at : at + 4], "big") for at in range(0, len(header), 4)]
         first = FIRST.decode(words[0])
+        if first["FMT"] > FOUR_DWORDS | HAS_DATA:
+            raise ValueError(f"Fmt {first['FMT']:03b} is a prefix, not a header (table 2-2)")
         kind = _kind(first["TYPE"], bool(first["FMT"] & HAS_DATA), bool(first["FMT"] & FOUR_DWORDS))
         if len(words) != (4 if first["FMT"] & FOUR_DWORDS else 3):
             raise ValueError(f"Fmt {first['FMT']:03b} does not fit a header of {len(header)} bytes")
@@ -273,7 +275,8 @@ class Tlp(NamedTuple):
         asked = MESSAGE.decode(words[1])
         tlp = cls(kind, requester=asked["REQUESTER"], tag=asked["TAG"])
         if kind.startswith("Msg"):
-            return tlp._replace(code=asked["CODE"], length=4 * first["LENGTH"])
+            length = 4 * (first["LENGTH"] or 1024) if kind == "MsgD" else 0
+            return tlp._replace(code=asked["CODE"], length=length)
         start, length = _bytes(REQUEST.decode(words[1]), first["LENGTH"] or 1024)
         if kind.startswith("Cfg"):
             register = words[2] & 0xFFC
@@ -334,9 +337,9 @@ def _many(count: int) -> str:
 def _kind(type_: int, data: bool, wide: bool) -> str:
     for kind, number in TYPES.items():
         if number == type_ and (kind in WITH_DATA) == data:
-            if wide and kind not in ("MRd", "MWr", "Msg", "MsgD"):
-                break
-            return kind
+            either, four = kind in ("MRd", "MWr"), kind in ("Msg", "MsgD")
+            if either or wide == four:
+                return kind
     raise ValueError(f"type {type_:05b} {'with' if data else 'without'} data is not known here")
 
 
