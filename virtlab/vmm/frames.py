@@ -50,7 +50,8 @@ class Frames:
         """`count` free frames in an order that `seed` decides, filled with zeros."""
         self._need(count)
         chosen = random.Random(seed).sample(sorted(self._free), count)
-        self._free = [hpa for hpa in self._free if hpa not in set(chosen)]
+        taken = set(chosen)
+        self._free = [hpa for hpa in self._free if hpa not in taken]
         for hpa in chosen:
             self.memory.view(hpa, PAGE)[:] = 0
         return tuple(chosen)
