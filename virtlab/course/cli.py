@@ -53,6 +53,12 @@ COMMANDS = (
         "check a problem set's notebook",
         "virtlab check ps01.ipynb",
     ),
+    Command(
+        "inspect",
+        "virtlab.course.inspect",
+        "decode a file of this or another machine",
+        "virtlab inspect pci dump.txt",
+    ),
 )
 
 
