@@ -51,7 +51,7 @@ class Qmp:
         self._lines.receive()
         self.command("qmp_capabilities")
 
-    def command(self, name: str, **arguments: object) -> Any:
+    def command(self, name: str, /, **arguments: object) -> Any:
         """Carry out `name` and give what it returns. `ValueError` with QEMU's words if refused."""
         self._lines.send(json.dumps({"execute": name, "arguments": arguments}) + "\n")
         while "event" in (reply := json.loads(self._lines.receive())):

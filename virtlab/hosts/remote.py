@@ -192,7 +192,7 @@ class QtestMachine:
         """How many commands QEMU has answered: the next one's number in `irqs`."""
         return self._qtest.answered
 
-    def qmp(self, command: str, **arguments: object) -> Any:
+    def qmp(self, command: str, /, **arguments: object) -> Any:
         """One command of the control channel: `qmp("stop")`. `ValueError` if QEMU refuses it."""
         with self._talking():
             return self._qmp.command(command, **arguments)
