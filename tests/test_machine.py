@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from virtlab import machine
+from virtlab import firmware, machine
 from virtlab.clock import COSTS
 from virtlab.guest.hpet import HpetDriver
 from virtlab.guest.pic import Pics
@@ -85,9 +85,9 @@ def test_time_passes_on_a_timed_board():
 def test_the_rom_is_where_an_x86_starts_and_says_who_it_is():
     board = machine.lesson_pc()
     assert board.cpu.read(0xFFFFFFF0, 4) == bytes.fromhex("faf4ebfd")
-    assert board.cpu.read(machine.ROM, 11) == b"virtlab ROM"
-    board.cpu.store(machine.ROM, 0)
-    assert board.cpu.read(machine.RESET_ROM, 11) == b"virtlab ROM"
+    assert board.cpu.read(firmware.ROM, 11) == b"virtlab ROM"
+    board.cpu.store(firmware.ROM, 0)
+    assert board.cpu.read(firmware.RESET_ROM, 11) == b"virtlab ROM"
 
 
 def test_two_vms_share_nothing_but_the_host():

@@ -8,7 +8,27 @@ The rule that keeps it simple: a backend knows no register and no bus. It calls 
 is called by the device. What a guest can fill is bounded, and nothing here looks at the wall clock.
 """
 
+from virtlab.backends.disk import SECTOR, Disk, Partition, Storage
 from virtlab.backends.inputs import Keyboard, Mouse
+from virtlab.backends.network import Capture, Link, LinkEnd, Switch
+from virtlab.backends.screen import Screen
+from virtlab.backends.speaker import Speaker
 from virtlab.backends.terminal import MAX_CAPTURE, ModemLines, Terminal
 
-__all__ = ["MAX_CAPTURE", "Keyboard", "ModemLines", "Mouse", "Terminal"]
+__all__ = [
+    "MAX_CAPTURE",
+    "SECTOR",
+    "Capture",
+    "Disk",
+    "Keyboard",
+    "Link",
+    "LinkEnd",
+    "ModemLines",
+    "Mouse",
+    "Partition",
+    "Screen",
+    "Speaker",
+    "Storage",
+    "Switch",
+    "Terminal",
+]

@@ -19,13 +19,10 @@ import weakref
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from virtlab.guest.programs import HALT, RESET_VECTOR
+
 QEMU = "qemu-system-x86_64"
 ROM_SIZE = 64 << 10
-RESET_VECTOR = 0xFFF0
-"""Where, in the last 64 KiB below 4 GiB, the processor begins (Intel SDM 3, 9.1.4)."""
-
-HALT = bytes.fromhex("fa f4 eb fd")
-"""cli; hlt; and back to the hlt: all that QEMU's own processor ever does."""
 
 GRACE = 2.0
 """Seconds that QEMU gets to end by itself."""

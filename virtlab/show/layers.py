@@ -42,11 +42,11 @@ LAYERS = (
         ("bus", "registers", "cpu", "recordings"),
         "who answers where; what a guest can do",
     ),
-    Layer("fabric", ("pci/", "iommu/"), "how a device is found, what it reaches"),
+    Layer("fabric", ("pci/", "iommu/", "acpi/"), "how a device is found, what it reaches"),
     Layer("devices", ("devices/", "virtio/"), "their registers; no address, no other device"),
     Layer("guest", ("guest/",), "a Cpu's verbs, a device's registers"),
     Layer("VMM, hosts", ("vmm/", "hosts/"), "exits and tables; where a guest really runs"),
-    Layer("boards", ("acpi", "machine"), "everything below: explicit wiring"),
+    Layer("boards", ("cards", "firmware", "machine"), "everything below: explicit wiring"),
     Layer("eyes", ("show/",), "pictures and widgets of all of it"),
     Layer("course", ("course/",), "checks, hints, the command line"),
 )

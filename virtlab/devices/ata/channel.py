@@ -11,8 +11,9 @@ meant. So a channel is little more than that bit, and the device control registe
 The rule that keeps it simple: after everything that may change a drive, `update` looks at the
 selected one again, and drives the line by what it finds.
 
-A drive that is alone answers for its absent partner: STATUS and ALTERNATE_STATUS read 00h, any other
-read gives its own registers, a command is ignored (ATA-6, 9.16.1). On an empty cable nobody drives the lines: DD7 is pulled down, so that BSY reads 0.
+A drive that is alone answers for its absent partner: STATUS and ALTERNATE_STATUS read 00h, any
+other read gives its own registers, a command is ignored (ATA-6, 9.16.1). On an empty cable nobody
+drives the lines: DD7 is pulled down, so that BSY reads 0.
 
 Source: ATA/ATAPI-6 (T13 1410D), "Register definitions", 9.16. The decoding is the lesson here, so
 it is a plain `match`.

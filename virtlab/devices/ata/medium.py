@@ -30,8 +30,8 @@ class Medium:
     def locate(self, count: int) -> int:
         """The sector that the registers name. `Refused` unless `count` from there are on the disk.
 
-        An address beyond the last sector sets IDNF, and the registers name the first sector in error
-        (ATA-6, READ SECTOR(S)).
+        An address beyond the last sector sets IDNF, and the registers name the first sector in
+        error (ATA-6, READ SECTOR(S)).
         """
         sector = self.task.sector(self.settings.geometry)
         if sector is not None and sector + count <= self.disk.sectors:
