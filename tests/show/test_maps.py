@@ -120,3 +120,22 @@ def test_a_long_name_is_cut_and_many_hits_stay_in_their_column(ports):
 )
 def test_sizes_in_words(length, words):
     assert size_words(length) == words
+
+
+def test_a_map_of_many_bands_is_tight_but_for_those_that_were_hit():
+    space = AddressSpace("port", 16, verbs=("in", "out"), max_size=4)
+    for number in range(16):
+        space.map(0x100 * number, 8, Silent(), f"card {number}")
+    root = check_picture(address_map(space, {0x102: 1}))
+    assert float(root.attrib["height"]) < 32 * 30 + 200
+    words = words_of(address_map(space, {0x102: 1}))
+    assert "0x200-0x207" in words
+    assert "0x100-0x107" not in words, "a band that was hit keeps its two lines"
+
+
+def test_addresses_too_long_for_a_line_keep_two():
+    space = AddressSpace("memory", 52)
+    for number in range(16):
+        space.map((1 << 40) + 0x1000 * number, 8, Silent(), f"card {number}")
+    check_picture(address_map(space))
+    assert f"{1 << 40:#x}" in words_of(address_map(space))

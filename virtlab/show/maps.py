@@ -6,7 +6,8 @@ length, and every band says its first and last address.
 
 The rules that keep it simple: a gap is a band like the others, because a guest can hit it too;
 there nobody answers, and a read gives all ones. Hits come as addresses with counts, or as the
-trace's own events. RAM, ROM and devices differ by word and pattern, not by colour alone.
+trace's own events. RAM, ROM and devices differ by word and pattern, not by colour alone. A map of
+many bands is drawn tight: a line each, but for those that were hit.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ Hits = Mapping[int, int] | Iterable[Event]
 _BOX = 280
 _ADDRESS_ROOM = 165
 _UNITS = ((50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB"))
+_MANY, _TIGHT = 20, 24
+"""More bands than this make a tight map; pixels of a band in it."""
 _ACCENTS = {"RAM": GREEN, "ROM": ORANGE, "device": BLUE}
 
 
@@ -55,6 +58,7 @@ class Band(NamedTuple):
     kind: str
     hits: tuple[tuple[int, int], ...] = ()
     refused: int = 0
+    tight: bool = False
 
     @property
     def total(self) -> int:
@@ -63,7 +67,9 @@ class Band(NamedTuple):
 
     @property
     def height(self) -> float:
-        """Pixels: 46, and up to 36 more for the whole of 64 bits."""
+        """Pixels: 46, and up to 36 more for the whole of 64 bits; less in a tight map."""
+        if self.tight:
+            return _TIGHT
         return 46 + round(36 * (self.last - self.base + 1).bit_length() / 64)
 
 
@@ -102,11 +108,13 @@ def _with_hits(band: Band, counts: Counter[int], refused: Counter[int]) -> Band:
 def address_map(space: AddressSpace, hits: Hits = (), title: str = "") -> Picture:
     """The map of `space`, the ranges that were hit lit up and counted."""
     found = bands(space, hits)
+    if len(found) > _MANY:
+        found = [band._replace(tight=not band.total and _on_a_line(band)) for band in found]
     heading = title or f"The {space.name} space, {space.bits} address bits"
     parts, y = [], float(TOP)
     for band in found:
         parts.append(_draw(band, y))
-        y += band.height + 6
+        y += band.height + (2 if band.tight else 6)
     parts.append(legend(y + 26, _keys()))
     lit = [band for band in found if band.total]
     label = f"{heading}: {len(space.mappings)} mappings, {len(lit)} of {len(found)} ranges hit"
@@ -114,6 +122,11 @@ def address_map(space: AddressSpace, hits: Hits = (), title: str = "") -> Pictur
 
 
 # -- one band
+
+
+def _on_a_line(band: Band) -> bool:
+    """Whether first and last address have room side by side."""
+    return breadth(f"{band.base:#x}-{band.last:#x}", SMALL, True) < _ADDRESS_ROOM
 
 
 def _draw(band: Band, y: float) -> str:
@@ -158,8 +171,9 @@ def _labels(band: Band, y: float, halo: str) -> str:
     room = WIDTH - MARGIN - 16 - name_at - breadth(right, SMALL) - 16
     name = fit(band.name or "nobody answers: all ones", room)
     first, last = f"{band.base:#x}", f"{band.last:#x}"
-    single = band.base == band.last
-    spans = [(middle + 5, first)] if single else [(middle - 5, first), (middle + 15, last)]
+    spans = [(middle - 5, first), (middle + 15, last)]
+    if band.tight or band.base == band.last:
+        spans = [(middle + 5, first if band.base == band.last else f"{first}-{last}")]
     return "".join(
         [
             *(write(left, at, span, SMALL, mono=True, halo=halo) for at, span in spans),

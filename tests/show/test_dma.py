@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 from virtlab.registers import Reg
-from virtlab.show.transfers import DEVICE, MEMORY, PROCESSOR, moves, tally, transfer_timeline
+from virtlab.show.dma import DEVICE, MEMORY, PROCESSOR, moves, tally, dma_timeline
 from virtlab.trace import Event, Trace
 
 
@@ -60,7 +60,7 @@ def test_the_tally_says_who_moved_what():
 
 
 def test_what_is_refused_is_drawn_with_a_cross_and_in_words():
-    drawn = transfer_timeline(events(("fault", "disk", "memory", 0, 4, 0, "no memory there")))
+    drawn = dma_timeline(events(("fault", "disk", "memory", 0, 4, 0, "no memory there")))
     assert "refused: no memory there" in drawn.text
     assert drawn.svg.count("#D55E00") >= 2
 
@@ -76,7 +76,7 @@ def test_a_register_is_named_where_it_is_declared():
 
 
 def test_the_picture_says_the_same_in_words():
-    drawn = transfer_timeline(events(*PIO, *DMA), limit=3, title="A disk")
+    drawn = dma_timeline(events(*PIO, *DMA), limit=3, title="A disk")
     root = ElementTree.fromstring(drawn.svg)
     assert root.attrib["aria-label"] == (
         "A disk. Accesses by the processor: 257. Bytes by DMA: 520. Interrupts: 1."
@@ -89,5 +89,5 @@ def test_the_picture_says_the_same_in_words():
 
 
 def test_an_empty_trace_is_an_empty_picture():
-    assert transfer_timeline([]).text == "Who moves the bytes"
+    assert dma_timeline([]).text == "Who moves the bytes"
     assert moves([Event(0, 0, "load", "ram", "memory", 0, 1)])[0].words == "load 0x0, 1 byte"

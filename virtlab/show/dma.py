@@ -39,7 +39,7 @@ from virtlab.trace import Event
 PROCESSOR, MEMORY, DEVICE = "processor", "memory", "device"
 _LANES = {PROCESSOR: 190.0, MEMORY: 520.0, DEVICE: 850.0}
 _TINTS = {PROCESSOR: GREEN_TINT, MEMORY: YELLOW_TINT, DEVICE: SKY_TINT}
-_ROW = 44
+_ROW = 36
 
 RAM = ("ram", "vram")
 """What main memory is called in a trace."""
@@ -141,7 +141,7 @@ def tally(events: Iterable[Event]) -> Tally:
     )
 
 
-def transfer_timeline(
+def dma_timeline(
     events: Sequence[Event],
     limit: int = 14,
     title: str = "Who moves the bytes",
@@ -149,9 +149,11 @@ def transfer_timeline(
 ) -> Picture:
     """The first `limit` arrows of a trace, between processor, memory and device.
 
-    `registers` gives for a base address the declarations there, so that an arrow names them.
+    `registers` gives for a base address the declarations there, so that an arrow names them. Times
+    count from the first event.
     """
-    found = moves(events, registers)
+    start = events[0].time if events else 0
+    found = [move._replace(time=move.time - start) for move in moves(events, registers)]
     shown = found[: max(0, limit)]
     more = len(found) - len(shown)
     count = tally(events)
