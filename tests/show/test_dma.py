@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 from virtlab.registers import Reg
-from virtlab.show.dma import DEVICE, MEMORY, PROCESSOR, moves, tally, dma_timeline
+from virtlab.show.dma import DEVICE, MEMORY, PROCESSOR, dma_timeline, moves, tally
 from virtlab.trace import Event, Trace
 
 

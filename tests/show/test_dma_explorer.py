@@ -6,6 +6,7 @@ import pytest
 
 from tests.show.looks import check_picture
 from virtlab import machine
+from virtlab.show.dma import dma_timeline, tally
 from virtlab.show.dma_explorer import (
     FIRST_SECTOR,
     MOST_PIECES,
@@ -17,7 +18,6 @@ from virtlab.show.dma_explorer import (
     explain,
     regions,
 )
-from virtlab.show.dma import tally, dma_timeline
 
 ALL = [Choice(way, 2, 3, asleep) for (_, way), asleep in itertools.product(WAYS, (True, False))]
 

@@ -2,18 +2,27 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import ipywidgets as widgets
 import pytest
 
 from virtlab.devices.uart import REGISTERS
 from virtlab.machine import lesson_pc
+from virtlab.pci.dump import example
 from virtlab.show import (
     AddressProbe,
+    BarLab,
+    ConfigView,
+    DiscoveryPlayer,
+    PacketViewer,
     Player,
     Predict,
     Quiz,
     RegisterViewer,
+    Request,
+    RequestWalker,
+    SplitLab,
     TracePlayer,
     bars,
     question,
@@ -47,12 +56,36 @@ def a_player():
     return Player(3, lambda index: bars("Frame", {"index": index}), chapters={"the end": 2})
 
 
+def a_walker():
+    pc = lesson_pc()
+    loads = [Request(f"load {n}", partial(pc.cpu.load, 0xE000_0000 + n)) for n in (0, 4)]
+    return RequestWalker(pc.cards.root, loads)
+
+
+def a_packet_viewer():
+    pc = lesson_pc()
+    with pc.cards.root.watching() as crossings:
+        pc.cpu.load(0xE000_0000)
+    return PacketViewer(crossings)
+
+
+def a_discovery():
+    pc = lesson_pc()
+    return DiscoveryPlayer(pc.cpu, pc.cards.root)
+
+
 WIDGETS = {
     "Quiz": a_quiz,
     "RegisterViewer": a_viewer,
     "TracePlayer": a_trace_player,
     "AddressProbe": a_probe,
     "Player": a_player,
+    "RequestWalker": a_walker,
+    "PacketViewer": a_packet_viewer,
+    "DiscoveryPlayer": a_discovery,
+    "BarLab": BarLab,
+    "ConfigView": lambda: ConfigView(example()[:3]),
+    "SplitLab": SplitLab,
     "Predict": lambda: Predict("How many?", 5, "It is five."),
     "Predict with options": lambda: Predict("Which?", "b", "Because.", ["a", "b"]),
 }

@@ -1,10 +1,13 @@
 """Pictures and widgets that every lesson uses.
 
-A picture is a pure function of a state: `address_map`, `decode_picture`, `register_picture`,
-`registers_picture`, `exit_timeline`, `console_picture`, `text_screen`, `worlds`, `bars`. It gives a
-`Picture`, SVG and text. A table is a `Table`: `trace_table`, `cost_table`, `listing`. A widget is a
-thin shell around such functions: `AddressProbe`, `ExitExplorer`, `RegisterViewer`, `Player`,
-`TracePlayer`, `Quiz`, `Predict`, `Note`.
+A picture is a pure function of a state, and gives a `Picture`, SVG and text: `address_map`,
+`decode_picture`, `register_picture`, `registers_picture`, `exit_timeline`, `console_picture`,
+`text_screen`, `worlds`, `bars`; of DMA `dma_timeline`, `scatter_picture`; of PCI `topology`,
+`resources`, `tlp_picture`, `config_picture`, `bar_sizing`, `split_picture`. `frame_buffer` is a
+photo of a screen. A table is a `Table`: `trace_table`, `packet_table`, `pin_table`, `cost_table`,
+`listing`. A widget is a thin shell around such functions: `AddressProbe`, `BarLab`, `ConfigView`,
+`DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`, `PacketViewer`, `Player`, `RegisterViewer`,
+`RequestWalker`, `SplitLab`, `TracePlayer`, `Quiz`, `Predict`, `Note`.
 
 Read it in this order: `palette`, `svg`, one picture (`maps`), `shell`, one widget (`probe`).
 
@@ -17,31 +20,55 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from virtlab.show.bar_sizing import bar_sizing
 from virtlab.show.compare import bars
+from virtlab.show.config_bytes import config_picture
 from virtlab.show.console import console_frames, console_picture, explain_access
 from virtlab.show.cost import cost_table
 from virtlab.show.decode import Range, decode_picture
+from virtlab.show.dma import dma_timeline, tally
+from virtlab.show.framebuffer import frame_buffer
 from virtlab.show.listing import listing
 from virtlab.show.maps import address_map
+from virtlab.show.nodes import nodes_of, nodes_of_dump
+from virtlab.show.packets import packet_table, tlp_picture
+from virtlab.show.pins import pin_table
 from virtlab.show.registers import register_picture, registers_picture
+from virtlab.show.resources import resources
+from virtlab.show.scan_cost import closed_form, purposes
+from virtlab.show.scatter import scatter_picture
 from virtlab.show.screen import text_screen
+from virtlab.show.splitting import Split, split_picture
 from virtlab.show.svg import Picture
 from virtlab.show.tables import Table, trace_table
 from virtlab.show.timeline import exit_timeline
+from virtlab.show.topology import topology
 from virtlab.show.worlds import worlds
 
 if TYPE_CHECKING:
+    from virtlab.show.bar_lab import BarLab
+    from virtlab.show.config_view import ConfigView
+    from virtlab.show.discovery_player import DiscoveryPlayer
+    from virtlab.show.dma_explorer import DmaExplorer
     from virtlab.show.explorer import ExitExplorer
     from virtlab.show.note import Note
+    from virtlab.show.packet_viewer import PacketViewer
     from virtlab.show.player import Player, TracePlayer
     from virtlab.show.probe import AddressProbe
     from virtlab.show.quiz import Predict, Question, Quiz, question
     from virtlab.show.register_viewer import RegisterViewer
+    from virtlab.show.split_lab import SplitLab
+    from virtlab.show.walker import Request, RequestWalker
 
 __all__ = [
     "AddressProbe",
+    "BarLab",
+    "ConfigView",
+    "DiscoveryPlayer",
+    "DmaExplorer",
     "ExitExplorer",
     "Note",
+    "PacketViewer",
     "Picture",
     "Player",
     "Predict",
@@ -49,35 +76,63 @@ __all__ = [
     "Quiz",
     "Range",
     "RegisterViewer",
+    "Request",
+    "RequestWalker",
+    "Split",
+    "SplitLab",
     "Table",
     "TracePlayer",
     "address_map",
+    "bar_sizing",
     "bars",
+    "closed_form",
+    "config_picture",
     "console_frames",
     "console_picture",
     "cost_table",
     "decode_picture",
+    "dma_timeline",
     "exit_timeline",
     "explain_access",
+    "frame_buffer",
     "listing",
+    "nodes_of",
+    "nodes_of_dump",
+    "packet_table",
+    "pin_table",
+    "purposes",
     "question",
     "register_picture",
     "registers_picture",
+    "resources",
+    "scatter_picture",
+    "split_picture",
+    "tally",
     "text_screen",
+    "tlp_picture",
+    "topology",
     "trace_table",
     "worlds",
 ]
 
 _WIDGETS = {
     "AddressProbe": "probe",
+    "BarLab": "bar_lab",
+    "ConfigView": "config_view",
+    "DiscoveryPlayer": "discovery_player",
+    "DmaExplorer": "dma_explorer",
     "ExitExplorer": "explorer",
     "Note": "note",
+    "PacketViewer": "packet_viewer",
     "Player": "player",
     "Predict": "quiz",
     "Question": "quiz",
     "Quiz": "quiz",
     "RegisterViewer": "register_viewer",
+    "Request": "walker",
+    "RequestWalker": "walker",
     "TracePlayer": "player",
+    "SplitLab": "split_lab",
     "question": "quiz",
 }
 """Names that need ipywidgets, and the module each lives in."""

@@ -100,5 +100,5 @@ def character(value: int) -> str:
 
 
 def access_words(reg: Reg) -> str:
-    """Who may do what with a register: `read and write`, `read only`, `write only`."""
-    return {"rw": "read and write", "r": "read only", "w": "write only"}[reg.access]
+    """Who may do what with a register: `read and write`, `read only`, `write only`; or nothing."""
+    return {"": "", "rw": "read and write", "r": "read only", "w": "write only"}[reg.access]

@@ -1,8 +1,7 @@
 """The tree of buses, and a request that goes through it hop by hop.
 
-The idea: a `Node` is a function and what is below it, whether it comes from a machine of ours
-(`nodes_of`) or from a dump of the reader's own (`nodes_of_dump`). The picture needs nothing else.
-A request is drawn from the `Crossing` records that the root complex made while it was watched.
+The idea: the tree is `nodes`, and a request is the `Crossing` records that the root complex made
+while it was watched. So what the picture shows has happened.
 
 The rule that keeps it simple: one row for one function, one vertical bar for one bus. A crossing
 lights the bar from the one row to the other.
@@ -13,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from virtlab.pci.bus import Bus
 from virtlab.pci.packets import MEMORY, NOBODY, PROCESSOR, Crossing
+from virtlab.show.nodes import Node
 from virtlab.show.palette import (
     BLUE,
     GREEN_TINT,
@@ -43,9 +42,6 @@ from virtlab.show.svg import (
 ROW, INDENT, BOX = 34, 58, 26
 """Pixels: from row to row, from bus to bus, and the height of a box."""
 
-KINDS = {"conventional": "PCI bus", "link": "link", "internal": "internal bus"}
-"""What a bus is, in words."""
-
 _WORDS = {
     "MRd": "a memory read",
     "MWr": "a memory write",
@@ -62,36 +58,6 @@ _WORDS = {
 }
 
 
-class Node(NamedTuple):
-    """A function: `place` is `"02:00.0"`, `name` says what it is.
-
-    A bridge has `bus`, the number of the bus below it (None before enumeration), the `kind` of
-    that bus, and what is on it.
-    """
-
-    place: str
-    name: str
-    is_bridge: bool = False
-    bus: int | None = None
-    kind: str = ""
-    below: tuple[Node, ...] = ()
-
-
-def nodes_of(bus: Bus) -> tuple[Node, ...]:
-    """The functions on `bus` of one of our machines, and all that is below."""
-    made = []
-    for function in bus.functions.values():
-        place, _, _ = str(function).partition(" ")
-        below = function.below
-        if below is None:
-            made.append(Node(place, function.name))
-        else:
-            number = below.number or None
-            kind = KINDS[below.kind]
-            made.append(Node(place, function.name, True, number, kind, nodes_of(below)))
-    return tuple(made)
-
-
 class _Row(NamedTuple):
     """Where a node is drawn: its row, its depth, and the rows of the bus below it."""
 
@@ -105,22 +71,28 @@ def topology(
     crossings: Sequence[Crossing] = (),
     at: int | None = None,
     title: str = "The tree of buses",
+    says: str = "",
+    marked: str = "",
+    room: int = 0,
 ) -> Picture:
     """Draw the tree; where there are `crossings`, light those up to number `at` (all of them).
 
-    The last one lit is drawn strong, the ones before it thin.
+    The last one lit is drawn strong, the ones before it thin. `says` is the line below the title,
+    if it is to be another; `marked` is the place of a function to light; there is `room` for at
+    least so many rows, so that a picture that grows stays where it is.
     """
-    rows = _rows(tuple(nodes), 1, 0)
+    rows = _rows(nodes, 1, 0)
     shown = list(crossings if at is None else crossings[: at + 1])
     lit = {end for crossing in shown[-1:] for end in (crossing.source, crossing.target)}
+    lit |= {marked} - {""}
     top = TOP + 30
-    parts = [caption(TOP + 8, _caption(shown, crossings))]
+    parts = [caption(TOP + 8, says or _caption(shown, crossings))]
     parts += _buses(rows, top)
     last = len(shown) - 1
     parts += [_hop(crossing, rows, top, hop == last) for hop, crossing in enumerate(shown)]
     parts += _root(top, lit)
     parts += [_box(each, top, any(end.startswith(each.node.place) for end in lit)) for each in rows]
-    height = top + (len(rows) + 1) * ROW + 8
+    height = top + (max(len(rows), room) + 1) * ROW + 8
     text = "\n".join([*_lines(rows), *map(explain_crossing, shown[-1:])])
     label = f"{len(rows)} functions" + (f"; {explain_crossing(shown[-1])}" if shown else "")
     return picture(title, height, parts, text, label)
@@ -144,7 +116,7 @@ def _caption(shown: Sequence[Crossing], crossings: Sequence[Crossing]) -> str:
     return f"Hop {len(shown)} of {len(crossings)}: {shown[-1].tlp}"
 
 
-def _rows(nodes: tuple[Node, ...], start: int, depth: int) -> list[_Row]:
+def _rows(nodes: Iterable[Node], start: int, depth: int) -> list[_Row]:
     rows: list[_Row] = []
     for node in nodes:
         rows.append(_Row(node, start + len(rows), depth))
@@ -199,25 +171,17 @@ def _root(top: float, lit: set[str]) -> list[str]:
 
 def _box(each: _Row, top: float, lit: bool) -> str:
     node, x, y = each.node, _x(each.depth), top + each.row * ROW
-    tint = SKY_TINT if node.is_bridge else GREEN_TINT
+    tint = SKY_TINT if node.behind else GREEN_TINT
     left = x + breadth(node.place, SMALL, mono=True) + 20
-    behind = _behind(node)
-    room = WIDTH - MARGIN - left - 20 - breadth(behind, SMALL)
+    room = WIDTH - MARGIN - left - 20 - breadth(node.behind, SMALL)
     name = fit(node.name, room, SMALL)
     width = left - x + breadth(name, SMALL) + 8
     parts = [rect(x, y, width, BOX, tint, BLUE if lit else INK, 4, 3 if lit else 1)]
     parts.append(write(x + 8, y + 18, node.place, SMALL, mono=True, bold=lit))
     parts.append(write(left, y + 18, name, SMALL))
-    if behind:
-        parts.append(write(x + width + 10, y + 18, behind, SMALL, MUTED))
+    if node.behind:
+        parts.append(write(x + width + 10, y + 18, node.behind, SMALL, MUTED))
     return "".join(parts)
-
-
-def _behind(node: Node) -> str:
-    if not node.is_bridge:
-        return ""
-    number = "no number yet" if node.bus is None else f"{node.bus:02x}"
-    return f"{node.kind} {number}"
 
 
 def _hop(crossing: Crossing, rows: list[_Row], top: float, last: bool) -> str:
@@ -265,7 +229,7 @@ def _lines(rows: list[_Row]) -> list[str]:
     """The tree as text."""
     said = ["root complex: bus 00"]
     for each in rows:
-        behind = _behind(each.node)
-        words = f"{each.node.place} {each.node.name}" + (f" -> {behind}" if behind else "")
+        node = each.node
+        words = f"{node.place} {node.name}" + (f" -> {node.behind}" if node.behind else "")
         said.append("  " * (each.depth + 1) + words)
     return said

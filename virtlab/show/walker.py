@@ -16,8 +16,9 @@ from virtlab.errors import DmaFault
 from virtlab.pci.packets import Crossing
 from virtlab.pci.root import RootComplex
 from virtlab.show.frames import ACTIONS, PlayerState
+from virtlab.show.nodes import nodes_of
 from virtlab.show.shell import Shell, button, choice, drawing, row, said, sentence, shown
-from virtlab.show.topology import explain_crossing, nodes_of, topology
+from virtlab.show.topology import explain_crossing, topology
 
 
 class Request(NamedTuple):

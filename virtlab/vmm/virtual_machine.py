@@ -75,7 +75,7 @@ class ScatteredRam:
             self.memory.write(self.hpa(at), data[at - gpa : at - gpa + n])
 
     def view(self, gpa: int, length: int) -> Bytes:
-        """The bytes themselves, where they are in one piece; `DmaFault` where frames scatter them."""
+        """The bytes themselves, where they lie in one piece; else `DmaFault`."""
         hpa = self.hpa(gpa)
         for at, _ in _by_page(gpa, length):
             if self.hpa(at) != hpa + at - gpa:
