@@ -1,4 +1,4 @@
-"""The answers that the stored notebooks of problem set 1 hold: solutions and stubs."""
+"""The answers that the stored notebooks of the problem sets hold: solutions and stubs."""
 
 import functools
 import json
@@ -7,8 +7,20 @@ from pathlib import Path
 from virtlab.course.checks import TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
-SOLUTION = ROOT / "solutions" / "ps01" / "ps01.ipynb"
-RELEASED = ROOT / "exercises" / "ps01" / "ps01.ipynb"
+SETS = sorted(path.stem for path in (ROOT / "solutions" / "text").glob("ps*.py"))
+
+
+def notebook(side, name):
+    """The notebook of a problem set, on the side of `solutions` or of `exercises`."""
+    return ROOT / side / name / f"{name}.ipynb"
+
+
+SOLUTION, RELEASED = notebook("solutions", "ps01"), notebook("exercises", "ps01")
+
+
+def tasks_of(name):
+    """The ids of the tasks of a problem set: those of `ps02` begin with `ps2.`"""
+    return [task for task in TASKS if task.startswith(f"ps{int(name[2:])}.")]
 
 
 def load(path):
@@ -33,24 +45,30 @@ def sources(path):
     return {grade_id(cell).removesuffix("-answer").replace("-", "."): text(cell) for cell in cells}
 
 
-def _names(path):
-    names = {"__name__": "__main__"}
-    for task in TASKS:
-        exec(sources(path)[task], names)
-    return names
+def _names(side):
+    """What the notebooks define, each in a namespace of its own; then put together."""
+    found = {}
+    for name in SETS:
+        names = {"__name__": "__main__"}
+        for source in sources(notebook(side, name)).values():
+            exec(source, names)
+        found |= names
+    return found
 
 
 def solutions():
-    """What the solution notebook defines."""
-    return _names(SOLUTION)
+    """What the solution notebooks define."""
+    return _names("solutions")
 
 
 def released():
-    """What the exercise notebook defines."""
-    return _names(RELEASED)
+    """What the exercise notebooks define."""
+    return _names("exercises")
 
 
 def source_of(task):
     """The lines of a solution that the exercise has not, without trivial ones."""
-    lines = set(sources(SOLUTION)[task].split("\n")) - set(sources(RELEASED)[task].split("\n"))
+    name = next(name for name in SETS if task in tasks_of(name))
+    right, stub = (sources(notebook(side, name))[task] for side in ("solutions", "exercises"))
+    lines = set(right.split("\n")) - set(stub.split("\n"))
     return [line for line in lines if len(line.strip()) > 15]

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.course.answers import RELEASED, ROOT, load, text
+from tests.course.answers import ROOT, SETS, grade_id, load, notebook, tasks_of, text
 from virtlab.course.checks import TASKS
 from virtlab.course.syllabus import DELIVERED, TOPICS, topics
 
@@ -42,7 +42,8 @@ def test_a_delivered_topic_is_taught_and_graded(topic):
 # -- the text of a task says what its registry entry says
 
 
-TASK_CELLS = [cell for cell in load(RELEASED)["cells"] if text(cell).startswith("## ")]
+CELLS = {name: load(notebook("exercises", name))["cells"] for name in SETS}
+TASK_CELLS = [cell for name in SETS for cell in CELLS[name] if text(cell).startswith("## ")]
 STARS = "★★★★★"
 
 
@@ -57,23 +58,22 @@ def test_heading_and_registry_agree(cell, task):
     assert topics(cell["metadata"]["tags"]) == set(task.topics)
 
 
-def test_the_table_at_the_top_agrees_too():
+@pytest.mark.parametrize("name", SETS)
+def test_the_table_at_the_top_agrees_too(name):
     rows = re.findall(
         r"^\| (\d) \| (.*?) \| (\d+) lines \| (\d+) \| (★+) \| (\d+) \|$",
-        text(load(RELEASED)["cells"][0]),
+        text(CELLS[name][0]),
         re.M,
     )
+    tasks = [TASKS[task] for task in tasks_of(name)]
     assert [
-        (f"ps1.q{n}", title, int(lines), int(minutes), len(stars), int(points))
+        (n, title, int(lines), int(minutes), len(stars), int(points))
         for n, title, lines, minutes, stars, points in rows
-    ] == [(t.id, t.title, t.lines, t.minutes, t.difficulty, t.points) for t in TASKS.values()]
+    ] == [(t.id[-1], t.title, t.lines, t.minutes, t.difficulty, t.points) for t in tasks]
 
 
-def test_points_in_the_notebook_and_in_the_registry_agree():
-    cells = load(RELEASED)["cells"]
-    points = {
-        cell["metadata"]["nbgrader"]["grade_id"]: cell["metadata"]["nbgrader"]["points"]
-        for cell in cells
-        if cell["metadata"].get("nbgrader", {}).get("grade")
-    }
+def test_points_in_the_notebooks_and_in_the_registry_agree():
+    cells = [cell for name in SETS for cell in CELLS[name] if grade_id(cell)]
+    grading = [cell["metadata"]["nbgrader"] for cell in cells]
+    points = {one["grade_id"]: one["points"] for one in grading if one["grade"]}
     assert points == {task.id.replace(".", "-"): task.points for task in TASKS.values()}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scripts import exercises
-from tests.course.answers import RELEASED, SOLUTION, grade_id, load, text
+from tests.course.answers import SETS, grade_id, load, notebook, tasks_of, text
 
 TEXTS = sorted(exercises.TEXTS.glob("*.py"))
 
@@ -18,7 +18,7 @@ def test_generation_changes_nothing():
 
 def test_there_is_no_notebook_without_a_text():
     assert exercises.stray(TEXTS) == []
-    assert [path.name for path in exercises.stray([])] == ["ps01.ipynb", "ps01.ipynb"]
+    assert [path.stem for path in exercises.stray([])] == SETS * 2
 
 
 def test_an_unknown_name_is_an_error(capsys):
@@ -40,10 +40,11 @@ def test_a_difference_is_said_and_written_only_without_check(monkeypatch, tmp_pa
     assert "unchanged" in capsys.readouterr().out
 
 
-def test_an_exercise_keeps_every_cell_of_its_solution_but_the_explanations():
-    cells = load(SOLUTION)["cells"]
+@pytest.mark.parametrize("name", SETS)
+def test_an_exercise_keeps_every_cell_of_its_solution_but_the_explanations(name):
+    cells = load(notebook("solutions", name))["cells"]
     kept = [cell for cell in cells if "solution" not in cell["metadata"].get("tags", ())]
-    released = load(RELEASED)["cells"]
+    released = load(notebook("exercises", name))["cells"]
     assert [cell["id"] for cell in kept] == [cell["id"] for cell in released]
     for solution, exercise in zip(kept, released, strict=True):
         if grade_id(solution).endswith("-answer"):
@@ -52,14 +53,17 @@ def test_an_exercise_keeps_every_cell_of_its_solution_but_the_explanations():
             assert text(solution) == text(exercise)
 
 
-def test_every_task_has_an_explanation_in_the_solutions_and_none_in_the_exercise():
-    assert json.dumps(load(SOLUTION)).count("**Explained.**") == 7
-    released = RELEASED.read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", SETS)
+def test_every_task_has_an_explanation_in_the_solutions_and_none_in_the_exercise(name):
+    solved = json.dumps(load(notebook("solutions", name)))
+    assert solved.count("**Explained.**") == len(tasks_of(name))
+    released = notebook("exercises", name).read_text(encoding="utf-8")
     assert not [word for word in ("Explained", "SOLUTION", "HIDDEN") if word in released]
 
 
-def test_graded_cells_have_nbgraders_metadata():
-    for cell in load(RELEASED)["cells"]:
+@pytest.mark.parametrize("name", SETS)
+def test_graded_cells_have_nbgraders_metadata(name):
+    for cell in load(notebook("exercises", name))["cells"]:
         if grade_id(cell):
             grading = cell["metadata"]["nbgrader"]
             assert grading["schema_version"] == 3
@@ -69,7 +73,10 @@ def test_graded_cells_have_nbgraders_metadata():
             assert grading["locked"] or not grading["grade"]
 
 
-def test_ids_are_stable():
-    ids = [grade_id(cell) for cell in load(RELEASED)["cells"] if grade_id(cell)]
-    pairs = [(f"ps1-q{n}-answer", f"ps1-q{n}") for n in range(1, 8)]
-    assert ids == ["ps1-setup", *(name for pair in pairs for name in pair)]
+@pytest.mark.parametrize("name", SETS)
+def test_ids_are_stable(name):
+    cells = load(notebook("exercises", name))["cells"]
+    ids = [grade_id(cell) for cell in cells if grade_id(cell)]
+    tasks = [task.replace(".", "-") for task in tasks_of(name)]
+    pairs = [(f"{task}-answer", task) for task in tasks]
+    assert ids == [f"ps{int(name[2:])}-setup", *(each for pair in pairs for each in pair)]

@@ -1,8 +1,10 @@
 """nbgrader's own round trip: solutions get all points, stubs none, edited checks gain nothing.
 
-One course folder, four students: nbgrader makes the assignment, grades, and its gradebook is read.
+One course folder a problem set, four students: nbgrader makes the assignment, grades, and its
+gradebook is read.
 """
 
+import copy
 import json
 import shutil
 import subprocess
@@ -11,38 +13,39 @@ import sys
 import pytest
 
 from scripts import exercises
-from tests.course.answers import RELEASED, ROOT, SOLUTION, grade_id, load, text
+from tests.course.answers import ROOT, SETS, grade_id, load, notebook, tasks_of, text
+from virtlab.course.checks import TASKS
 
 pytest.importorskip("nbgrader")
 
 
-def students():
-    """What each student hands in."""
-    cheat = load(RELEASED)
+def students(name):
+    """What each student hands in. The one who warns has an answer that writes to stderr."""
+    solved, released = (load(notebook(side, name)) for side in ("solutions", "exercises"))
+    cheat, noisy = copy.deepcopy(released), copy.deepcopy(solved)
     for cell in cheat["cells"]:
         if grade_id(cell) and not grade_id(cell).endswith("-answer"):
             cell["source"] = ["pass"]
-    noisy = load(SOLUTION)
-    answer = next(cell for cell in noisy["cells"] if grade_id(cell) == "ps1-q1-answer")
+    answer = next(cell for cell in noisy["cells"] if grade_id(cell).endswith("-q1-answer"))
     warn = "    import sys; print('warning', file=sys.stderr)\n"
-    answer["source"] = text(answer).replace("    for base", f"{warn}    for base")
-    return {"solver": load(SOLUTION), "stub": load(RELEASED), "cheat": cheat, "noisy": noisy}
+    answer["source"] = text(answer).replace("    ### BEGIN", f"{warn}    ### BEGIN", 1)
+    return {"solver": solved, "stub": released, "cheat": cheat, "noisy": noisy}
 
 
-@pytest.fixture(scope="module")
-def scores(tmp_path_factory):
-    """Points by student, from nbgrader's gradebook."""
-    course = tmp_path_factory.mktemp("course")
+@pytest.fixture(scope="module", params=SETS)
+def graded(request, tmp_path_factory):
+    """Points by student, from nbgrader's gradebook; and the points of the whole set."""
+    name, course = request.param, tmp_path_factory.mktemp("course")
     shutil.copy(ROOT / "nbgrader_config.py", course)
-    source = course / "solutions" / "ps01" / "ps01.ipynb"
+    source = course / "solutions" / name / f"{name}.ipynb"
     source.parent.mkdir(parents=True)
-    shutil.copy(SOLUTION, source)
-    exercises.release(course, "ps01")
-    for student, notebook in students().items():
-        path = course / "submitted" / student / "ps01" / "ps01.ipynb"
+    shutil.copy(notebook("solutions", name), source)
+    exercises.release(course, name)
+    for student, data in students(name).items():
+        path = course / "submitted" / student / name / f"{name}.ipynb"
         path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(notebook), encoding="utf-8")
-    for command in (["autograde", "ps01", "--create"], ["export"]):
+        path.write_text(json.dumps(data), encoding="utf-8")
+    for command in (["autograde", name, "--create"], ["export"]):
         subprocess.run(
             [sys.executable, "-m", "nbgrader", *command],
             cwd=course,
@@ -53,13 +56,15 @@ def scores(tmp_path_factory):
         )
     rows = [line.split(",") for line in (course / "grades.csv").read_text().splitlines()]
     table = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
-    return {row["student_id"]: (float(row["score"]), float(row["max_score"])) for row in table}
+    scores = {row["student_id"]: (float(row["score"]), float(row["max_score"])) for row in table}
+    return scores, sum(TASKS[task].points for task in tasks_of(name))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    ("student", "points"), [("solver", 24), ("stub", 0), ("cheat", 0), ("noisy", 24)]
+    ("student", "share"), [("solver", 1), ("stub", 0), ("cheat", 0), ("noisy", 1)]
 )
-def test_round_trip(scores, student, points):
-    assert scores[student] == (points, 24)
+def test_round_trip(graded, student, share):
+    scores, points = graded
+    assert scores[student] == (share * points, points)
