@@ -177,7 +177,7 @@ show.ExitExplorer()
 
 # %%
 with board.trace.recording() as events:
-    nobody = board.cpu.inp(0x1234)
+    nobody = board.cpu.inp(0x999)
     straddle = board.cpu.inp(0x3FF, 2)
 
 show.trace_table(events)

@@ -79,7 +79,7 @@ assert board.uart.peek()["IER"] == 0x03
 # %%
 board.cpu.out(0x3F9, 0)
 with board.trace.recording() as events:
-    answers = [board.cpu.inp(0x3FC, 4), board.cpu.inp(0x3FF, 2), board.cpu.inp(0x1234, 4)]
+    answers = [board.cpu.inp(0x3FC, 4), board.cpu.inp(0x3FF, 2), board.cpu.inp(0x999, 4)]
 
 show.trace_table(events, registers=machine.PORT_REGISTERS)
 

@@ -140,7 +140,9 @@ for mapping in board.memory.mappings:
 kinds
 
 # %% [markdown]
-# Few bytes, but they decide where RAM may go. And each device must decode the *whole* address, or it would answer where it should not. Compare with lesson 01: 13 bits for eight ports.
+# The devices' share is two windows that the board keeps for PCI cards: nearly a gibibyte below 4 GiB, and 32 GiB far above. RAM may not be there, whether a card stands in the window or not. The other devices take few bytes, and they too decide where RAM may go.
+#
+# And each device must decode the *whole* address, or it would answer where it should not. Compare with lesson 01: 13 bits for eight ports.
 
 # %%
 show.decode_picture(show.Range("UART, 8 ports", 0x3F8, 8, 16),
