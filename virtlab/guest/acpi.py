@@ -61,11 +61,11 @@ class AcpiTables:
 def find_rsdp(cpu: Cpu) -> tuple[int, dict[str, int]]:
     """The gpa of the RSDP, and its fields. A copy that does not add up is passed over."""
     base, length = AREA
-    area = cpu.read(base, length)
-    for at in range(0, length, STEP):
-        if area.startswith(SIGNATURE, at):
+    wanted = int.from_bytes(SIGNATURE, "little")
+    for gpa in range(base, base + length, STEP):
+        if cpu.load(gpa, len(SIGNATURE)) == wanted:
             try:
-                return base + at, parse_rsdp(area[at : at + RSDP.itemsize])
+                return gpa, parse_rsdp(cpu.read(gpa, RSDP.itemsize))
             except ValueError:
                 continue
     raise LookupError("no RSDP in 0xe0000-0xfffff")
