@@ -6,7 +6,7 @@ from virtlab.pci.capabilities import Express
 from virtlab.pci.config import Header
 from virtlab.pci.express import ENDPOINT_AT, EXPRESS_AT, make_express
 from virtlab.pci.function import Function, Identity
-from virtlab.pci.pcie import EXPRESS_TYPES, SPEEDS, express_length
+from virtlab.pci.pcie import EXPRESS_TYPES, LAMP_OFF, LAMP_ON, SPEEDS, express_length
 
 CONTROL = ENDPOINT_AT + Express.DEVICE_CONTROL.offset
 FLR = Express.DEVICE_CONTROL.INITIATE_FLR.mask
@@ -189,3 +189,16 @@ def test_a_role_that_nobody_knows_has_a_link():
 def test_the_largest_fits_behind_an_endpoints_own_capabilities():
     assert ENDPOINT_AT + Express.length <= 0x100
     assert EXPRESS_AT + Express.length <= 0x80
+
+
+def test_the_lamps_of_a_slot_are_switched_and_nothing_else_of_it():
+    """Slot Control, 7.8.10: an indicator that the slot has can be told on, blink or off."""
+    port = Express("root port", slot=3)
+    bits = Express.SLOT_CONTROL
+    assert bits.POWER_INDICATOR.get(port.SLOT_CONTROL) == LAMP_ON
+    assert bits.ATTENTION_INDICATOR.get(port.SLOT_CONTROL) == LAMP_OFF
+    port.write(bits.offset, 2, 0xFFFF)
+    assert port.SLOT_CONTROL == bits.POWER_INDICATOR.mask | bits.ATTENTION_INDICATOR.mask
+    without = Express("root port")
+    without.write(bits.offset, 2, 0xFFFF)
+    assert without.SLOT_CONTROL == 0

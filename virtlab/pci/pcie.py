@@ -39,6 +39,9 @@ WITH_SLOT = ("root port", "downstream port")
 AT_ROOT = ("root port", "root complex event collector")
 """Roles that have root registers (7.8.12)."""
 
+LAMP_ON, LAMP_OFF = 1, 3
+"""What an indicator of a slot can be told; 2 lets it blink (7.8.10)."""
+
 SPEEDS = (2.5, 5.0, 8.0, 16.0, 32.0, 64.0)
 """GT/s, by the number of the speed less one."""
 
@@ -401,12 +404,21 @@ class Express(Capability):
         )
 
     def _slot(self, slot: int) -> None:
-        kind = Express.EXPRESS_CAPABILITIES
+        """A slot with a card in it and two lamps, which software switches."""
+        kind, can, lamps = (
+            Express.EXPRESS_CAPABILITIES,
+            Express.SLOT_CAPABILITIES,
+            Express.SLOT_CONTROL,
+        )
+        both = can.ATTENTION_INDICATOR.mask | can.POWER_INDICATOR.mask
+        control = lamps.ATTENTION_INDICATOR.put(lamps.POWER_INDICATOR.put(0, LAMP_ON), LAMP_OFF)
         self.preset(
             EXPRESS_CAPABILITIES=self.EXPRESS_CAPABILITIES | kind.SLOT.mask,
-            SLOT_CAPABILITIES=Express.SLOT_CAPABILITIES.SLOT_NUMBER.put(0, slot),
+            SLOT_CAPABILITIES=can.SLOT_NUMBER.put(both, slot),
+            SLOT_CONTROL=control,
             SLOT_STATUS=Express.SLOT_STATUS.PRESENCE_DETECT.mask,
         )
+        self.narrow(SLOT_CONTROL=lamps.ATTENTION_INDICATOR.mask | lamps.POWER_INDICATOR.mask)
 
     @property
     def max_payload(self) -> int:
