@@ -405,17 +405,13 @@ class Express(Capability):
 
     def _slot(self, slot: int) -> None:
         """A slot with a card in it and two lamps, which software switches."""
-        kind, can, lamps = (
-            Express.EXPRESS_CAPABILITIES,
-            Express.SLOT_CAPABILITIES,
-            Express.SLOT_CONTROL,
-        )
+        can, lamps = Express.SLOT_CAPABILITIES, Express.SLOT_CONTROL
         both = can.ATTENTION_INDICATOR.mask | can.POWER_INDICATOR.mask
-        control = lamps.ATTENTION_INDICATOR.put(lamps.POWER_INDICATOR.put(0, LAMP_ON), LAMP_OFF)
+        now = lamps.ATTENTION_INDICATOR.put(lamps.POWER_INDICATOR.put(0, LAMP_ON), LAMP_OFF)
         self.preset(
-            EXPRESS_CAPABILITIES=self.EXPRESS_CAPABILITIES | kind.SLOT.mask,
+            EXPRESS_CAPABILITIES=self.EXPRESS_CAPABILITIES | Express.EXPRESS_CAPABILITIES.SLOT.mask,
             SLOT_CAPABILITIES=can.SLOT_NUMBER.put(both, slot),
-            SLOT_CONTROL=control,
+            SLOT_CONTROL=now,
             SLOT_STATUS=Express.SLOT_STATUS.PRESENCE_DETECT.mask,
         )
         self.narrow(SLOT_CONTROL=lamps.ATTENTION_INDICATOR.mask | lamps.POWER_INDICATOR.mask)
