@@ -24,6 +24,7 @@ from virtlab import acpi
 from virtlab.cards import ECAM, MEMORY_WINDOWS, PORT_WINDOWS
 from virtlab.devices.hpet import BASE as HPET
 from virtlab.devices.hpet import Hpet
+from virtlab.guest.pci import MAX_BUSES
 from virtlab.guest.pci_resources import IRQS
 from virtlab.guest.programs import HALT, RESET_VECTOR
 from virtlab.guest.ps2 import COMMAND
@@ -33,9 +34,6 @@ from virtlab.pci.chipset import FIRST_SHARED, pirq_of
 
 ROM, RESET_ROM, ROM_SIZE = 0xF0000, 0xFFFF0000, 0x10000
 TABLES = ROM + 0x1000
-
-BUSES = 256
-"""Buses that ECAM shows."""
 
 PULSE_RESET = 0xFE
 """The 8042's command that resets the processor."""
@@ -56,7 +54,7 @@ def describe() -> acpi.Board:
     return acpi.Board(
         overrides=tuple(acpi.Override(irq, irq, level=True) for irq in sorted(set(IRQS))),
         hpet=(HPET, Hpet.GCAP_ID.reset & 0xFFFF_FFFF),
-        ecam=(ECAM, 0, BUSES - 1),
+        ecam=(ECAM, 0, MAX_BUSES - 1),
         port_windows=PORT_WINDOWS,
         memory_windows=MEMORY_WINDOWS,
         routes=tuple(acpi.Route(device, pin, irq_of(device, pin)) for device, pin in pins),

@@ -40,6 +40,7 @@ from virtlab.cards import MEMORY_WINDOWS, PORT_WINDOWS, Cards, Topology
 from virtlab.clock import COSTS, Clock
 from virtlab.devices.ata import CONTROL_REGISTERS as ATA_CONTROL_REGISTERS
 from virtlab.devices.ata import REGISTERS as ATA_REGISTERS
+from virtlab.devices.ata.registers import COMMAND_BLOCK, CONTROL_BLOCK
 from virtlab.devices.dma8237 import DmaPair
 from virtlab.devices.hpet import BASE, Hpet
 from virtlab.devices.i8042 import I8042, Port92, Ps2Keyboard, Ps2Mouse
@@ -178,8 +179,10 @@ class PcDevices:
         ports.map(RTC, 2, self.rtc, "rtc")
         self.cards.root.connect(ports, memory, PORT_WINDOWS, MEMORY_WINDOWS)
         for where, channel in zip((PRIMARY, SECONDARY), self.cards.ide.channels, strict=True):
-            ports.map(where.command, 8, channel.commands, f"ide {where.number}", width=4)
-            ports.map(where.control, 1, channel.control, f"ide {where.number} control")
+            ports.map(
+                where.command, COMMAND_BLOCK, channel.commands, f"ide {where.number}", width=4
+            )
+            ports.map(where.control, CONTROL_BLOCK, channel.control, f"ide {where.number} control")
         ports.map(PIC_MASTER, 2, self.pic.master, "pic master")
         ports.map(I8042_DATA, 1, self.i8042.data_port, "i8042 data")
         ports.map(I8042_COMMAND, 1, self.i8042.command_port, "i8042 command")

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from virtlab.interrupts import IrqLine
+from virtlab.pci.access import ECAM_SIZE
 from virtlab.pci.function import Function, Identity
 from virtlab.pci.root import RootComplex
 from virtlab.registers import Reg, RegisterFile
@@ -85,7 +86,7 @@ class HostBridge(Function):
         if word != self._shown:
             self._shown = word
             fields = EcamRegisters.PCIEXBAR.decode(word)
-            length = (256 << 20) >> min(fields["LENGTH"], 2)
+            length = ECAM_SIZE >> min(fields["LENGTH"], 2)
             base = (fields["BASE"] << EcamRegisters.PCIEXBAR.BASE.lo) & -length
             self.root.place_ecam(base if fields["ENABLE"] else None, length)
 

@@ -33,9 +33,6 @@ HEADER_SIZE, EXTENDED = 0x40, 0x100
 MAX_CAPABILITIES = 48
 """Capabilities that fit between 0x40 and 0x100: the longest list that is not a loop."""
 
-MAX_EXTENDED = (EXPRESS - EXTENDED) // 4
-"""The same for extended capabilities."""
-
 
 class Header(RegisterFile):
     """What both header types have."""

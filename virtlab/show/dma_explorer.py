@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-import ipywidgets as widgets
-
 from virtlab import machine
 from virtlab.backends import SECTOR
 from virtlab.devices.ata.registers import BusMasterRegisters
@@ -24,16 +22,15 @@ from virtlab.guest.pic import Pics
 from virtlab.show.dma import dma_timeline, tally
 from virtlab.show.naming import Registers
 from virtlab.show.shell import (
-    WIDE,
     Shell,
     button,
     choice,
     drawing,
+    number_box,
     row,
     said,
     sentence,
     shown,
-    tagged,
 )
 from virtlab.trace import Event
 
@@ -129,8 +126,8 @@ class DmaExplorer(Shell):
         self._title = title
         self._picture, self._says = drawing(), sentence()
         self._way = choice("Way", WAYS, self.start.way)
-        self._sectors = _box("Sectors", self.start.sectors, MOST_SECTORS)
-        self._pieces = _box("Pieces", self.start.pieces, MOST_PIECES)
+        self._sectors = number_box("Sectors", self.start.sectors, MOST_SECTORS)
+        self._pieces = number_box("Pieces", self.start.pieces, MOST_PIECES)
         self._wait = choice("Wait", (("asleep", True), ("polling", False)), self.start.asleep)
         controls = row(self._way, self._sectors, self._pieces, self._wait)
         super().__init__(
@@ -156,16 +153,3 @@ class DmaExplorer(Shell):
         drawn = dma_timeline(result.events, 24, self._title, result.names)
         self._picture.value = shown(drawn)
         self._says.value = said(explain(self.state, result))
-
-
-def _box(words: str, value: int, most: int) -> Any:
-    box = widgets.BoundedIntText(
-        description=f"{words} (1 to {most})",
-        value=value,
-        min=1,
-        max=most,
-        continuous_update=False,
-        style=WIDE,
-    )
-    box.layout.width = "13em"
-    return tagged(box, words)

@@ -20,11 +20,11 @@ from virtlab.show.console import console_frames, console_picture, explain_access
 from virtlab.show.frames import ACTIONS, PlayerState, first, jump
 from virtlab.show.naming import Registers
 from virtlab.show.shell import (
-    WIDE,
     Shell,
     button,
     choice,
     drawing,
+    number_box,
     row,
     said,
     sentence,
@@ -64,7 +64,7 @@ class Player(Shell):
             widgets.ToggleButton(description="Play", tooltip="Play or pause"), "play"
         )
         self._toggle.layout.width = "auto"
-        self._go = _number_box(start + 1, length)
+        self._go = number_box("Go to", start + 1, length, "17em")
         self._speed = choice("Speed", SPEEDS, 400)
         self._chapters = choice("Jump to", [("choose a place", -1), *(chapters or {}).items()], -1)
         steps = [button(words, partial(self._press, words)) for words in ACTIONS]
@@ -126,19 +126,6 @@ class Player(Shell):
         self._picture.value = shown(self._render(index))
         self._says.value = said(self._explain(index))
         self._play.value, self._go.value = index, index + 1
-
-
-def _number_box(value: int, length: int) -> Any:
-    box = widgets.BoundedIntText(
-        description=f"Go to (1 to {length})",
-        value=value,
-        min=1,
-        max=length,
-        continuous_update=False,
-        style=WIDE,
-    )
-    box.layout.width = "17em"
-    return tagged(box, "Go to")
 
 
 class TracePlayer(Player):

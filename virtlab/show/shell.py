@@ -73,6 +73,20 @@ def entry(words: str, value: str) -> Any:
     return tagged(made, words)
 
 
+def number_box(words: str, value: int, most: int, width: str = "13em") -> Any:
+    """A box named `words` for a whole number from 1 to `most`, which its name says too."""
+    made = widgets.BoundedIntText(
+        description=f"{words} (1 to {most})",
+        value=value,
+        min=1,
+        max=most,
+        continuous_update=False,
+        style=WIDE,
+    )
+    made.layout.width = width
+    return tagged(made, words)
+
+
 def row(*items: Any) -> Any:
     """Controls beside each other, on further lines where the notebook is narrow."""
     layout = widgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="4px 8px")
