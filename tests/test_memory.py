@@ -63,3 +63,11 @@ def test_it_says_what_it_is():
 def test_a_negative_length_is_a_fault():
     with pytest.raises(DmaFault):
         GuestMemory(64).offset(8, -1)
+
+
+def test_memory_begins_at_a_page_border():
+    """So that KVM may give it to a guest."""
+    ram = GuestMemory([(0, 0x3000), (0x10000, 0x1000)])
+    assert ram.bytes.ctypes.data % 4096 == 0
+    assert not ram.bytes.any()
+    assert ram.bytes.flags.writeable

@@ -17,6 +17,7 @@ is plain; a remapping unit is another object with the same verbs.
 
 from __future__ import annotations
 
+import mmap
 from bisect import bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
@@ -56,7 +57,7 @@ class GuestMemory:
         self.regions = _lay_out(pairs)
         self._starts = [region.start for region in self.regions]
         total = sum(region.size for region in self.regions)
-        self.bytes: Bytes = np.zeros(total, np.uint8) if buffer is None else buffer
+        self.bytes: Bytes = _pages(total) if buffer is None else buffer
         if self.bytes.dtype != np.uint8 or self.bytes.shape != (total,):
             raise ValueError(
                 f"the buffer must be uint8 of shape ({total},), not {self.bytes.shape}"
@@ -107,6 +108,11 @@ class GuestMemory:
     def __repr__(self) -> str:
         spans = ", ".join(f"{r.start:#x}+{r.size:#x}" for r in self.regions)
         return f"GuestMemory({spans})"
+
+
+def _pages(total: int) -> Bytes:
+    """`total` bytes of zeros from a page border on: memory that a real processor may be given."""
+    return np.frombuffer(mmap.mmap(-1, total), np.uint8) if total else np.zeros(0, np.uint8)
 
 
 def _lay_out(pairs: list[tuple[int, int]]) -> list[Region]:

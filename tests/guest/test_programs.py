@@ -29,8 +29,8 @@ from virtlab.guest.programs import (
 )
 from virtlab.hosts.remote import QtestMachine
 from virtlab.hosts.tiny_x86 import TinyX86
-from virtlab.hosts.x86_opcodes import disassemble
 from virtlab.machine import lesson_pc, lesson_vm
+from virtlab.vmm.x86_opcodes import disassemble
 
 ALL = {name: value for name, value in vars(programs).items() if isinstance(value, Program)}
 every_program = pytest.mark.parametrize("program", ALL.values(), ids=ALL)

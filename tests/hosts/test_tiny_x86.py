@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.oracles.x86 import RAM_SIZE, Answers, FlatCpu, our_run, unicorn_run
 from tests.oracles.x86_code import STRAIGHT, instructions, straight_code
 from virtlab.hosts.tiny_x86 import TinyX86
-from virtlab.hosts.x86_opcodes import REGISTERS
+from virtlab.vmm.x86_opcodes import REGISTERS
 
 ORIGIN = 0x1000
 RAM = bytes(RAM_SIZE)

@@ -8,8 +8,8 @@ import pytest
 
 from tests.needs import require
 from virtlab.cpu import Recorder
-from virtlab.hosts.x86_opcodes import REGISTERS
 from virtlab.trace import Access
+from virtlab.vmm.x86_opcodes import REGISTERS
 from virtlab.wire import all_ones
 
 RAM_SIZE = 0x10000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from virtlab.hosts.x86_opcodes import ECX, EDI, ESI, ROWS
+from virtlab.vmm.x86_opcodes import ECX, EDI, ESI, ROWS
 
 JUMPS = ("jb", "jae", "je", "jne", "jmp", "loop")
 STRAIGHT = sorted(key for key, row in ROWS.items() if row.split()[0] not in (*JUMPS, "hlt"))

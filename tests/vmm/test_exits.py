@@ -7,17 +7,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virtlab.vmm.exits import (
+    ControlExit,
     EptMisconfiguration,
     EptViolation,
+    ExceptionExit,
     HltExit,
+    InvlpgExit,
     IoExit,
     ShadowFault,
+    TripleFault,
+    VmcallExit,
 )
 
 
 def test_basic_exit_reasons_are_those_of_appendix_c():
     assert (ShadowFault.REASON, HltExit.REASON, IoExit.REASON) == (0, 12, 30)
     assert (EptViolation.REASON, EptMisconfiguration.REASON) == (48, 49)
+    assert (ExceptionExit.REASON, TripleFault.REASON, InvlpgExit.REASON) == (0, 2, 14)
+    assert (VmcallExit.REASON, ControlExit.REASON) == (18, 28)
+
+
+def test_what_names_the_place_of_a_paging_instruction():
+    assert InvlpgExit(0x7000).qualification == 0x7000
+    assert ControlExit(0x5000).qualification == 3
+    assert VmcallExit(1).qualification == 0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 from tests.vmm.rig import MMIO, Host, Requests, vm_on
 from virtlab.clock import COSTS, SECOND
 from virtlab.memory import PAGE
-from virtlab.vmm.exits import EptMisconfiguration, Exit
+from virtlab.vmm.exits import ControlExit, EptMisconfiguration, Exit, InvlpgExit, VmcallExit
+from virtlab.vmm.vcpu import Invlpg, MovToCr3, Resume, Vmcall
 from virtlab.vmm.vmm import MAX_HALT
 
 
@@ -87,3 +88,24 @@ def test_a_record_that_no_vmm_knows_is_our_bug():
     vm, _, _ = vm_on(Host())
     with pytest.raises(TypeError, match="knows what to do"):
         vm.vmm.emulate(Exit())
+
+
+@pytest.mark.parametrize(
+    ("instruction", "record", "value"),
+    [
+        (Vmcall(7, (1, 2)), VmcallExit(7, (1, 2)), 0xFFFFFFFF),
+        (MovToCr3(0x5000), ControlExit(0x5000), 0),
+        (Invlpg(0x7000), InvlpgExit(0x7000), 0),
+    ],
+)
+def test_a_call_that_nobody_takes_is_answered(instruction, record, value):
+    vm, _, _ = vm_on(Host())
+    assert vm.cpu.run(instruction) == record
+    assert vm.cpu.finish(instruction) == value
+    assert vm.vmm.exits == {type(record).__name__: 1}
+
+
+def test_a_handler_takes_a_kind_of_exit():
+    vm, _, _ = vm_on(Host())
+    vm.vmm.handlers[VmcallExit] = lambda exit: Resume(exit.number + sum(exit.arguments))
+    assert vm.cpu.finish(Vmcall(7, (1, 2))) == 10

@@ -8,7 +8,7 @@ The rule that keeps it simple: an instruction moves or combines operands, and an
 where it lives. So `IN` is a move from a port, `OUT` a move to one, `INS` and `STOS` moves that
 step a pointer; one function serves all of them.
 
-Source: Intel SDM volume 2, the pages of each instruction; the subset is in `x86_opcodes`. The
+Source: Intel SDM volume 2, the pages of each instruction; the subset is in `vmm.x86_opcodes`. The
 code is given, not fetched, so a run shows data accesses only. Interrupts are off and the
 direction flag is clear; of the flags there are ZF and CF.
 """
@@ -20,8 +20,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from virtlab.cpu import Cpu, Recorder
-from virtlab.hosts.x86_opcodes import ECX, EDX, REGISTERS, Instruction, Operand, decode
 from virtlab.trace import Access
+from virtlab.vmm.x86_opcodes import ECX, EDX, REGISTERS, Instruction, Operand, decode
 from virtlab.wire import Bits, all_ones
 
 ORIGIN = 0x1000

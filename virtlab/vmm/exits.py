@@ -188,6 +188,69 @@ class ShadowFault(MemoryExit):
 
 
 @dataclass(frozen=True, slots=True)
+class ExceptionExit(Exit):
+    """An exception that the VMM asked to see, in the exception bitmap (SDM 3C 25.6.3).
+
+    `vector` is its number. A page fault on a shadow table has a record of its own, `ShadowFault`.
+    """
+
+    REASON: ClassVar[int] = 0
+    NAME: ClassVar[str] = "exception"
+    vector: int
+    error_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TripleFault(Exit):
+    """The guest's exception handlers fault themselves: a real machine would reset (SDM 3A 6.15)."""
+
+    REASON: ClassVar[int] = 2
+    NAME: ClassVar[str] = "triple fault"
+
+
+@dataclass(frozen=True, slots=True)
+class InvlpgExit(Exit):
+    """`INVLPG`: the guest asks the processor to forget the translation of `gva` (SDM 3C 26.1.3)."""
+
+    REASON: ClassVar[int] = 14
+    NAME: ClassVar[str] = "INVLPG"
+    gva: int
+
+    @property
+    def qualification(self) -> int:
+        """The linear address (SDM 3C 28.2.1)."""
+        return self.gva
+
+
+@dataclass(frozen=True, slots=True)
+class VmcallExit(Exit):
+    """`VMCALL`: the guest calls the VMM on purpose, a hypercall (SDM 3C 26.1.2).
+
+    `number` says which service, as EAX does; `arguments` are the registers after it.
+    """
+
+    REASON: ClassVar[int] = 18
+    NAME: ClassVar[str] = "VMCALL"
+    number: int
+    arguments: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ControlExit(Exit):
+    """`MOV` to CR3, when the VMM wants to know which page table the guest uses (SDM 3C 26.1.3)."""
+
+    REASON: ClassVar[int] = 28
+    NAME: ClassVar[str] = "control-register access"
+    value: int
+    register: int = 3
+
+    @property
+    def qualification(self) -> int:
+        """As SDM 3C table 28-3 has it: the register, and 0 for "MOV to CR"; the source is EAX."""
+        return self.register
+
+
+@dataclass(frozen=True, slots=True)
 class HltExit(Exit):
     """The guest halts, and waits at most `timeout` ns for an interrupt (SDM 3C 26.1.3).
 

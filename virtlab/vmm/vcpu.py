@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 from virtlab.bus import SIZES, AddressSpace, cycles
 from virtlab.cpu import string_length
 from virtlab.memory import PAGE
-from virtlab.vmm.exits import Exit, HltExit, IoExit, MemoryExit
+from virtlab.vmm.exits import ControlExit, Exit, HltExit, InvlpgExit, IoExit, MemoryExit, VmcallExit
 from virtlab.vmm.io_bitmap import IoBitmap
 from virtlab.wire import all_ones
 
@@ -70,7 +70,26 @@ class Hlt(NamedTuple):
     timeout: int
 
 
-Instruction = In | Out | Load | Store | Hlt
+class Vmcall(NamedTuple):
+    """`VMCALL`: a hypercall, its `number` in EAX and its `arguments` in the registers after it."""
+
+    number: int
+    arguments: tuple[int, ...] = ()
+
+
+class MovToCr3(NamedTuple):
+    """`MOV CR3`: `value` has the address of the guest's own page table from now on."""
+
+    value: int
+
+
+class Invlpg(NamedTuple):
+    """`INVLPG`: forget the translation of `gva`."""
+
+    gva: int
+
+
+Instruction = In | Out | Load | Store | Hlt | Vmcall | MovToCr3 | Invlpg
 
 
 class Resume(NamedTuple):
@@ -140,8 +159,14 @@ class VirtualCpu:
                 if not isinstance(hpa, int):
                     return hpa
                 self.memory.write(hpa, size, value)
-            case Hlt(timeout):  # pragma: no branch
+            case Hlt(timeout):
                 return HltExit(timeout)
+            case Vmcall(number, arguments):
+                return VmcallExit(number, arguments)
+            case MovToCr3(value):
+                return ControlExit(value)
+            case Invlpg(gva):  # pragma: no branch
+                return InvlpgExit(gva)
         return 0
 
     def finish(self, instruction: Instruction) -> int | None:

@@ -7,6 +7,7 @@ the same UART model that is a physical device on the bare machine is a virtual d
       IoExit                                    ->  the virtual port space
       EptViolation, ShadowFault, misconfigured  ->  the virtual memory space
       HltExit                                   ->  time passes, then a vector is injected
+      VmcallExit                                ->  no such call; `handlers` may know it
 
 The rule that keeps it simple: what is emulated is past, so `handle` never fails on anything that a
 guest can do. Every exit is counted; its way through the VMM stands between two trace events, `exit`
@@ -21,16 +22,31 @@ Sources: SDM 3C 26 and 28 (exits), 27.6 (event injection).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from virtlab.bus import AddressSpace
 from virtlab.clock import COSTS, SECOND, Clock
 from virtlab.interrupts import InterruptController
 from virtlab.trace import Trace
-from virtlab.vmm.exits import Exit, HltExit, IoExit, MemoryExit
+from virtlab.vmm.exits import (
+    ControlExit,
+    ExceptionExit,
+    Exit,
+    HltExit,
+    InvlpgExit,
+    IoExit,
+    MemoryExit,
+    TripleFault,
+    VmcallExit,
+)
 from virtlab.vmm.vcpu import Resume
+from virtlab.wire import all_ones
 
 MAX_HALT = 60 * SECOND
 """Virtual ns that one HLT may last: a guest cannot keep the host turning for longer."""
+
+NO_SUCH_CALL = all_ones(4)
+"""What a hypercall answers that the VMM does not know."""
 
 
 class Vmm:
@@ -38,6 +54,9 @@ class Vmm:
 
     `ports` and `memory` are the VM's own spaces, with its virtual devices; `controller` is its
     virtual interrupt controller. `exits` counts by the record's class name.
+
+    `handlers` says who takes a kind of exit in place of the rules above: a service for hypercalls,
+    a shadow pager for its page faults.
     """
 
     def __init__(
@@ -58,6 +77,7 @@ class Vmm:
         self.name = name
         self.exit_cost = round(COSTS["vm_exit"].ns) if exit_cost is None else exit_cost
         self.exits: Counter[str] = Counter()
+        self.handlers: dict[type[Exit], Callable[[Exit], Resume]] = {}
 
     def handle(self, exit: Exit) -> Resume:
         """One turn of the loop: count, pay, do what the record asks for, enter again."""
@@ -72,6 +92,9 @@ class Vmm:
 
     def emulate(self, exit: Exit) -> Resume:
         """Do what the guest's instruction would have done, on the virtual machine."""
+        handler = self.handlers.get(type(exit))
+        if handler is not None:
+            return handler(exit)
         match exit:
             case IoExit():
                 return self._access(self.ports, exit.port, exit)
@@ -79,6 +102,10 @@ class Vmm:
                 return self._access(self.memory, exit.gpa, exit)
             case HltExit():
                 return self._halt(exit)
+            case VmcallExit():
+                return Resume(NO_SUCH_CALL)
+            case ControlExit() | InvlpgExit() | ExceptionExit() | TripleFault():
+                return Resume(0)
         raise TypeError(f"no VMM here knows what to do with {exit!r}")
 
     def _access(self, space: AddressSpace, address: int, exit: IoExit | MemoryExit) -> Resume:

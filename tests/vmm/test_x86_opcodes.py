@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.oracles.x86 import capstone_texts
 from tests.oracles.x86_code import STRAIGHT, instructions, straight_code
-from virtlab.hosts.x86_opcodes import ARITHMETIC, FORMS, ROWS, decode, disassemble
+from virtlab.vmm.x86_opcodes import ARITHMETIC, FORMS, ROWS, decode, disassemble
 
 
 def code(text):
