@@ -3,7 +3,8 @@
     @needs_qemu
     def test_against_qemu(): ...
 
-The words come from the table of ``virtlab doctor``.
+The words come from the table of ``virtlab doctor``. What no package can bring, as KVM, may be
+missing also where nothing else may be skipped: such a skip begins with ``NOT_HERE``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 
 import pytest
 
+from tests.conftest import NOT_HERE
 from virtlab.course import doctor
 
 
@@ -19,7 +21,9 @@ from virtlab.course import doctor
 def missing(name: str) -> str:
     """Empty if the machine has it, else what is missing and how to get it."""
     check = next(check for check in doctor.CHECKS if check.name == name)
-    return "" if check.find() is not None else f"{name} is missing: {check.get}"
+    if check.find() is not None:
+        return ""
+    return f"{NOT_HERE if check.hardware else ''}{name} is missing: {check.get}"
 
 
 def needs(name: str):
@@ -63,6 +67,10 @@ def needs_iasl(test):
     return pytest.mark.oracle(needs("iasl")(test))
 
 
-needs_kvm = needs("KVM")
+def needs_kvm(test):
+    """The test runs a guest on the real processor."""
+    return pytest.mark.oracle(needs("KVM")(test))
+
+
 needs_unicorn = needs("Unicorn")
 needs_sandbox = needs("sandbox")

@@ -61,6 +61,13 @@ def test_a_skip_fails_where_nothing_may_be_skipped(tmp_path):
     assert "1 failed, 1 passed, 1 xfailed, 1 error" in done.stdout  # an error: while setting up
 
 
+def test_hardware_that_is_not_here_may_be_skipped(tmp_path):
+    text = 'import pytest\ndef test_it(): pytest.skip("not in this machine: KVM is missing")\n'
+    done = run(tmp_path, text, "1")
+    assert done.returncode == 0
+    assert "test_it.py::test_it: not in this machine: KVM is missing" in done.stdout
+
+
 @pytest.mark.parametrize(("no_skip", "status"), [("", 5), ("1", 2)])
 def test_a_file_skipped_as_a_whole_counts_too(tmp_path, no_skip, status):
     done = run(tmp_path, WHOLE_FILE, no_skip)

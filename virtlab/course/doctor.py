@@ -112,13 +112,17 @@ def sandbox() -> str | None:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing a machine may have: how to look for it, what it is for, how to get it."""
+    """One thing a machine may have: how to look for it, what it is for, how to get it.
+
+    `hardware` says that no package brings it.
+    """
 
     name: str
     find: Callable[[], str | None]
     purpose: str
     get: str
     needed: bool = False
+    hardware: bool = False
 
 
 CHECKS = (
@@ -136,6 +140,7 @@ CHECKS = (
         kvm,
         "guest code on the real processor",
         "enable virtualization in the firmware, load the kvm module, join the group kvm",
+        hardware=True,
     ),
     Check(
         "Unicorn",
