@@ -16,7 +16,7 @@ def test_on_the_lesson_pc_all_but_the_second_uart(make):
     looks = probe(make().cpu)
     assert [look.what for look in looks] == NAMES
     assert [look.what for look in looks if not look.found] == ["second UART"]
-    assert looks[0].evidence == "the self-test gives 0x55; plugged in: keyboard and mouse"
+    assert looks[0].evidence == "self-test 0x55; plugged in: keyboard and mouse"
     assert looks[1].evidence == "a 16550A"
 
 

@@ -55,7 +55,7 @@ def look_for_ps2(cpu: Cpu) -> tuple[bool, str]:
         return False, f"status is {status:#04x}, but {error}"
     plugs = {"keyboard": ps2.has_keyboard, "mouse": ps2.has_mouse}
     plugged = " and ".join(name for name, has in plugs.items() if has) or "nothing"
-    return True, f"the self-test gives {SELF_TEST_PASSED:#x}; plugged in: {plugged}"
+    return True, f"self-test {SELF_TEST_PASSED:#x}; plugged in: {plugged}"
 
 
 def look_for_uart(cpu: Cpu, base: int) -> tuple[bool, str]:

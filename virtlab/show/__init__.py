@@ -6,7 +6,7 @@ A picture is a pure function of a state, and gives a `Picture`, SVG and text: `a
 `resources`, `tlp_picture`, `config_picture`, `bar_sizing`, `split_picture`. `frame_buffer` is a
 photo of a screen. A table is a `Table`: `trace_table`, `packet_table`, `pin_table`, `cost_table`,
 `listing`. A widget is a thin shell around such functions: `AddressProbe`, `BarLab`, `ConfigView`,
-`DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`, `PacketViewer`, `Player`, `RegisterViewer`,
+`DiscoveryPlayer`, `BusLab`, `PresetLab`, `DmaExplorer`, `ExitExplorer`, `PacketViewer`, `Player`, `RegisterViewer`,
 `RequestWalker`, `SplitLab`, `TracePlayer`, `Quiz`, `Predict`, `Note`.
 
 Read it in this order: `palette`, `svg`, one picture (`maps`), `shell`, one widget (`probe`).
@@ -29,6 +29,7 @@ from virtlab.show.decode import Range, decode_picture
 from virtlab.show.dma import dma_timeline, tally
 from virtlab.show.framebuffer import frame_buffer
 from virtlab.show.listing import listing
+from virtlab.show.looks import looks_picture, sizes_picture
 from virtlab.show.maps import address_map
 from virtlab.show.nodes import nodes_of, nodes_of_dump
 from virtlab.show.packets import packet_table, tlp_picture
@@ -48,6 +49,7 @@ from virtlab.show.worlds import worlds
 if TYPE_CHECKING:
     from virtlab.show.bar_lab import BarLab
     from virtlab.show.config_view import ConfigView
+    from virtlab.show.discovery_lab import BusLab, PresetLab
     from virtlab.show.discovery_player import DiscoveryPlayer
     from virtlab.show.dma_explorer import DmaExplorer
     from virtlab.show.explorer import ExitExplorer
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AddressProbe",
     "BarLab",
+    "BusLab",
     "ConfigView",
     "DiscoveryPlayer",
     "DmaExplorer",
@@ -72,6 +75,7 @@ __all__ = [
     "Picture",
     "Player",
     "Predict",
+    "PresetLab",
     "Question",
     "Quiz",
     "Range",
@@ -96,6 +100,7 @@ __all__ = [
     "explain_access",
     "frame_buffer",
     "listing",
+    "looks_picture",
     "nodes_of",
     "nodes_of_dump",
     "packet_table",
@@ -106,6 +111,7 @@ __all__ = [
     "registers_picture",
     "resources",
     "scatter_picture",
+    "sizes_picture",
     "split_picture",
     "tally",
     "text_screen",
@@ -118,6 +124,7 @@ __all__ = [
 _WIDGETS = {
     "AddressProbe": "probe",
     "BarLab": "bar_lab",
+    "BusLab": "discovery_lab",
     "ConfigView": "config_view",
     "DiscoveryPlayer": "discovery_player",
     "DmaExplorer": "dma_explorer",
@@ -126,6 +133,7 @@ _WIDGETS = {
     "PacketViewer": "packet_viewer",
     "Player": "player",
     "Predict": "quiz",
+    "PresetLab": "discovery_lab",
     "Question": "quiz",
     "Quiz": "quiz",
     "RegisterViewer": "register_viewer",
