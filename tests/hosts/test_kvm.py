@@ -183,6 +183,13 @@ def test_a_string_instruction_exits_once_an_element():
 
 
 @needs_kvm
+def test_the_form_is_read_across_a_page():
+    vm = loaded("e6 80" + CLI_HLT)  # the bytes before EIP, 0x1002, begin in the page before
+    with KvmProcessor(vm.vm) as processor:
+        assert processor.run() == IoExit(0x80, 1, True, 0, immediate=True)
+
+
+@needs_kvm
 def test_open_ports_reach_the_host_with_no_record():
     vm = loaded("ba f8 03 00 00 b0 41 ee ba fd 03 00 00 ec a2 00 20 00 00" + CLI_HLT)
     vm.vm.assign_ports(0x3F8, 8)

@@ -6,8 +6,8 @@ A picture is a pure function of a state, and gives a `Picture`, SVG and text: `a
 `resources`, `tlp_picture`, `config_picture`, `bar_sizing`, `split_picture`. `frame_buffer` is a
 photo of a screen. A table is a `Table`: `trace_table`, `packet_table`, `pin_table`, `cost_table`,
 `listing`. A widget is a thin shell around such functions: `AddressProbe`, `BarLab`, `ConfigView`,
-`DiscoveryPlayer`, `BusLab`, `PresetLab`, `DmaExplorer`, `ExitExplorer`, `PacketViewer`, `Player`, `RegisterViewer`,
-`RequestWalker`, `SplitLab`, `TracePlayer`, `Quiz`, `Predict`, `Note`.
+`DiscoveryPlayer`, `BusLab`, `PresetLab`, `DmaExplorer`, `ExitExplorer`, `PacketViewer`, `Player`,
+`RegisterViewer`, `RequestWalker`, `SplitLab`, `TracePlayer`, `Quiz`, `Predict`, `Note`.
 
 Read it in this order: `palette`, `svg`, one picture (`maps`), `shell`, one widget (`probe`).
 

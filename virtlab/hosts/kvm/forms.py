@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-MAX_INSTRUCTION, PAST = 15, 3
-"""Bytes of an instruction; how far back the longest simple `OUT` begins."""
+LONGEST_IO, PAST = 3, 3
+"""Bytes of an I/O instruction, prefixes that change it and no others; of a simple `OUT`."""
 
 
 class Form(NamedTuple):

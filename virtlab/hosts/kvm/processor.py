@@ -31,7 +31,7 @@ import numpy as np
 from virtlab.bus import AddressSpace
 from virtlab.errors import DmaFault
 from virtlab.hosts.kvm import api
-from virtlab.hosts.kvm.forms import MAX_INSTRUCTION, PAST, Form, io_form
+from virtlab.hosts.kvm.forms import LONGEST_IO, PAST, Form, io_form
 from virtlab.hosts.kvm.machine import KvmMachine, slots
 from virtlab.memory import PAGE
 from virtlab.vmm.exits import Exit, HltExit, IoExit, MemoryExit, TripleFault
@@ -170,8 +170,8 @@ class KvmProcessor:
         """Whether it is a string, a repeated, an immediate form: from the bytes at EIP."""
         eip = self._regs("rip")
         again, self.last_eip = eip == self.last_eip, eip
-        before = self._code(eip - PAST)[:PAST]
-        return io_form(before, self._code(eip), size, write, again) or Form()
+        before, after = self._code(eip - PAST, PAST), self._code(eip, LONGEST_IO)
+        return io_form(before, after, size, write, again) or Form()
 
     def _mmio(self) -> MemoryExit | None:
         """What our tables say of the access; one that they allow is made on the host."""
@@ -197,9 +197,8 @@ class KvmProcessor:
     def _regs(self, name: str) -> int:
         return int(self.machine.get(api.GET_REGS, api.REGS)[name][0])
 
-    def _code(self, eip: int) -> bytes:
-        """Up to `MAX_INSTRUCTION` bytes at `eip`, as far as there is RAM in that page."""
-        length = min(MAX_INSTRUCTION, PAGE - eip % PAGE)
+    def _code(self, eip: int, length: int) -> bytes:
+        """`length` bytes at `eip`; none if they are not all in RAM."""
         try:
             return self.vm.ram.read(eip, length)
         except DmaFault:
@@ -216,7 +215,7 @@ class KvmProcessor:
         eip, esp = int(regs["rip"][0]), int(regs["rsp"][0])
         if self.machine.details(api.INTERNAL_ERROR)["suberror"] != api.EMULATION:
             return False
-        if self._code(eip)[:1] != bytes([IRETD]):
+        if self._code(eip, 1) != bytes([IRETD]):
             return False
         try:
             frame = self.vm.ram.read(esp, 12)
