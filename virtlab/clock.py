@@ -119,4 +119,19 @@ COSTS: dict[str, Cost] = {
         "a VM exit and the entry after it: 784 cycles of a 3.4 GHz Sandy Bridge",
         "Agesen, Mattson, Rugina, Sheldon, USENIX ATC 2012, table 1",
     ),
+    "process_switch": Cost(
+        3800.0,
+        "a switch from one process to another: direct cost on a 2.0 GHz Xeon",
+        "Li, Ding, Shen, Quantifying the Cost of Context Switch, ExpCS 2007",
+    ),
+    "system_call": Cost(
+        65.0,
+        "a system call and the return from it: 150 cycles of a 2.3 GHz Core i7",
+        "Soares, Stumm, FlexSC, OSDI 2010, the direct cost",
+    ),
+    "copy_page": Cost(
+        1046.0,
+        "a copy of 4 KiB from memory to memory by the processor, with DDR3-1066",
+        "Seshadri and others, RowClone, MICRO 2013, the baseline",
+    ),
 }
