@@ -250,6 +250,34 @@ assert registers.eip == 0x1004               # past the instruction
 # %% [markdown]
 # The guest's next instruction is at 0x1004, and the guest will never know. With `REP` the VMM does one repetition and leaves EIP where it is: a string of n bytes is n exits.
 #
+# ## The same code on a real processor
+#
+# So far our guests were written in Python. Here is one of machine code. It reads sector 1 of the disk by `REP INSW`, and prints its first words through the UART.
+
+# %%
+from virtlab.guest.small import ATA_PIO
+
+show.listing(ATA_PIO.parts[0])
+
+# %% [markdown]
+# Three hosts can run it. *python* is an interpreter of ours. *unicorn* is QEMU's translator as a library. *kvm* is the processor in your machine, in guest mode: the VM's scattered frames become its memory, and an access that has none of them comes back to us. **Claim: the VMM cannot tell which one it was.** We run the guest wherever your machine can, and compare all events: each exit with its qualification, each access, each answer, each moment of virtual time.
+
+# %%
+from virtlab.hosts.real_code import HOSTS, hosts_here, watch
+
+machines = {name: machine.lesson_vm() for name in hosts_here()}
+seen = {name: watch(name, vm.vm, ATA_PIO) for name, vm in machines.items()}
+assert all(events == seen["python"] for events in seen.values())
+show.Note("This machine has: " + "; ".join(f"`{name}`, {HOSTS[name].what}" for name in seen))
+
+# %%
+exits = [event for event in seen["python"] if event.kind == "exit"]
+assert sum("0x1f00039" in event.note for event in exits) == 256       # REP INSW from DATA, one exit a word
+machines["python"].terminal.text, len(exits)
+
+# %% [markdown]
+# Bits of the qualification `0x1f00039`: the port 0x1F0, REP, a string, IN, two bytes. A driver in C, compiled for a PC, makes these exits.
+#
 # ## Play
 #
 # Turn bits. The guest runs anew under each bitmap: it reads a key, prints `hi`, asks PCI and the disk. First make it read the host's key. Then open the smallest set of ports under which nothing exits. Then open only half of the PCI ports, and find out why 0xCFC answers all ones.

@@ -14,7 +14,6 @@ from tests.needs import needs_kvm
 from virtlab.guest import programs
 from virtlab.hosts.kvm import KvmMachine, KvmProcessor, api, available
 from virtlab.hosts.kvm import processor as processor_module
-from virtlab.hosts.kvm.forms import Form, decode_io, io_form
 from virtlab.hosts.kvm.machine import Slot, Stored, slots
 from virtlab.machine import lesson_vm
 from virtlab.memory import PAGE
@@ -22,7 +21,6 @@ from virtlab.vmm.exits import HltExit, IoExit, TripleFault
 from virtlab.vmm.processor import Start, run_guest
 from virtlab.vmm.vcpu import Resume
 from virtlab.vmm.vmm import MAX_HALT
-from virtlab.vmm.x86_opcodes import disassemble
 
 CLI_HLT = "fa f4"
 GDT, IDT, POINTERS, HANDLER = 0x4000, 0x3000, 0x3800, 0x1100
@@ -89,53 +87,6 @@ def test_slots_map_each_page_once_and_are_few(pages):
     for one, other in pairwise(found):
         joined = Slot(one.gpa + one.length, one.address + one.length, other.length)
         assert joined != other
-
-
-IO_CODES = [
-    prefix + opcode + immediate
-    for opcode in (bytes([n]) for n in (*range(0x6C, 0x70), *range(0xE4, 0xE8), *range(0xEC, 0xF0)))
-    for immediate in ((b"\x71",) if opcode[0] >> 2 == 0xE4 >> 2 else (b"",))
-    for prefix in (b"", b"\x66", b"\xf3", b"\xf3\x66")
-    if (b"\xf3" not in prefix or opcode[0] < 0x70) and (b"\x66" not in prefix or opcode[0] & 1)
-]
-
-
-@pytest.mark.parametrize("code", IO_CODES, ids=lambda code: code.hex())
-def test_io_instructions_are_those_of_the_opcode_map(code):
-    found = decode_io(code + b"\x90")
-    [(_, text_code, text)] = [tuple(line) for line in disassemble(code, 0)]
-    assert found.length == len(text_code)
-    assert found.write == ("out" in text)
-    assert found.form.string == any(letter in text for letter in ("insb", "insw", "insd", "outs"))
-    assert found.form.rep == text.startswith("rep")
-    assert found.form.immediate == ("0x71" in text)
-    wide = {1: ("al", "byte"), 2: ("ax", "word"), 4: ("eax", "dword")}[found.size]
-    assert any(word in text.replace(",", " ").split() for word in wide)
-
-
-@pytest.mark.parametrize("code", [b"", b"\x90", b"\xf3", b"\x66\x66", b"\x0f\xee"])
-def test_what_is_no_io_instruction(code):
-    assert decode_io(code) is None
-
-
-OUT, REP_OUTS = b"\xee", b"\xf3\x6e"
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "write", "again", "form"),
-    [
-        (b"\x90\x90" + OUT, b"\x90", True, False, Form()),
-        (b"\x90\xe6\x80", b"\x90", True, False, Form(immediate=True)),
-        (b"\x90\x90\x90", REP_OUTS, True, False, Form(True, True)),
-        (b"\x90\x90" + OUT, REP_OUTS, True, False, Form()),
-        (b"\x90\x90" + OUT, REP_OUTS, True, True, Form(True, True)),
-        (b"\x90\x90\xec", b"\xe4\x71", False, False, Form(immediate=True)),
-        (b"", b"", True, False, None),
-        (b"\x90\x90\xef", b"\x90", True, False, None),  # of another size
-    ],
-)
-def test_the_form_is_read_at_eip_or_just_before(before, after, write, again, form):
-    assert io_form(before, after, 1, write, again) == form
 
 
 def test_available_is_what_can_be_opened(monkeypatch):

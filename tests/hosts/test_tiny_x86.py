@@ -1,5 +1,7 @@
 """The small processor: it does what Unicorn does, and it says clearly what it cannot do."""
 
+import struct
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,6 +63,98 @@ def test_loops_turn_as_often_as_on_unicorn(count):
     assert len(outcome.path) == 2 * count + 1
 
 
+SEGMENTS = struct.pack("<HI2xQQQ", 0x17, 0x8008, 0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF)
+ENTER = "0f 01 15 00 80 00 00  ea 0e 10 00 00 08 00"  # lgdt [0x8000]; ljmp 8:0x100e
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    "code",
+    [
+        "e8 02 00 00 00  eb 02  40 c3",  # call; jmp to the end; inc eax; ret
+        "e8 00 00 00 00  58",  # call; pop eax: where am I?
+        "54 5b  50 66 50 66 59 5a  5c",  # push and pop, ESP and words among them
+        f"{ENTER} 40",
+        # iretd to the end: push eflags with CF and ZF set, CS, EIP
+        f"{ENTER} b8 43 00 00 00 50 b8 08 00 00 00 50 b8 22 10 00 00 50 cf 40",
+        f"{ENTER} fb fa 40",
+    ],
+)
+def test_the_stack_and_far_jumps_go_the_way_they_go_on_unicorn(code):
+    """The oracle's accesses have those of the segment table too: what is left must be the same."""
+    ram = bytes(0x8000) + SEGMENTS.ljust(RAM_SIZE - 0x8000, b"\0")
+    sides = [
+        side(bytes.fromhex(code), ORIGIN, ram, Answers(), {"esp": 0x9000, "eax": 0x12345678})
+        for side in (our_run, unicorn_run)
+    ]
+    ours, theirs = (side._replace(accesses=[]) for side in sides)
+    assert ours == theirs
+    assert len(ours.path) > 1
+
+
+# -- interrupts and faults
+
+GATES, HANDLER = 0x4000, 0x1100
+LIDT = "0f 01 1d 00 30 00 00"  # lidt [0x3000]
+
+
+def with_gates(code, handler, vectors=(), gates=()):
+    """Run `code` at 0x1000 with a handler at 0x1100 for each of `gates`."""
+    ram = bytearray(RAM)
+    ram[0x3000:0x3006] = struct.pack("<HI", 0x7FF, GATES)
+    for vector in gates:
+        gate = struct.pack("<HHBBH", HANDLER, 8, 0, 0x8E, 0)
+        ram[GATES + 8 * vector : GATES + 8 * vector + 8] = gate
+    image = bytes.fromhex(code).ljust(HANDLER - ORIGIN, b"\xf4") + bytes.fromhex(handler)
+    cpu = FlatCpu(ram, Answers(), vectors)
+    return TinyX86(cpu).run(image, registers={"esp": 0x9000}), cpu
+
+
+def test_an_interrupt_is_taken_at_hlt_and_returns_behind_it():
+    done, cpu = with_gates(f"{LIDT} fb f4 fa f4", "43 cf", [0x21], [0x21])  # inc ebx; iretd
+    assert (done.registers["ebx"], done.registers["esp"], done.end) == (1, 0x9000, "halted")
+    assert done.path[-4:] == [0x1100, 0x1101, 0x1009, 0x100A]
+    frame = struct.unpack("<III", cpu.ram[0x9000 - 12 : 0x9000])
+    assert frame == (0x1009, 0, 0x202)
+
+
+def test_a_handler_begins_with_interrupts_off():
+    done, _ = with_gates(f"{LIDT} fb f4", "f4", [0x21, 0x21], [0x21])
+    assert (done.end, done.path[-1]) == ("halted", HANDLER)
+
+
+def test_iretd_gives_the_flags_back():
+    done, _ = with_gates(f"{LIDT} 31 c0 fb f4 fa f4", "3c 01 cf", [0x21], [0x21])  # cmp al, 1
+    assert (done.zf, done.cf) == (True, False)
+
+
+def test_a_sleep_that_nothing_ends_is_the_end():
+    assert with_gates(f"{LIDT} fb f4 40", "cf")[0].end == "asleep"
+
+
+def test_a_table_of_segments_is_no_table_of_gates():
+    done, _ = with_gates(f"{LIDT} 0f 01 15 00 31 00 00 0f 0b", "f4", gates=[6])  # lgdt [0x3100]
+    assert done.end == "halted"
+
+
+def test_an_undefined_instruction_points_at_itself():
+    done, cpu = with_gates(f"{LIDT} 0f 0b", "f4", gates=[6])
+    assert done.end == "halted"
+    assert struct.unpack("<I", cpu.ram[0x9000 - 12 : 0x9000 - 8]) == (0x1007,)
+
+
+def test_an_interrupt_without_a_gate_is_a_fault_that_came_from_outside():
+    done, cpu = with_gates(f"{LIDT} fb f4", "f4", [0x21], [13])
+    assert done.end == "halted"
+    assert struct.unpack("<I", cpu.ram[0x9000 - 16 : 0x9000 - 12]) == (0x21 * 8 | 3,)
+
+
+@pytest.mark.parametrize(("code", "vectors"), [("0f 0b", []), ("fb f4", [0x21])])
+def test_an_event_without_a_gate_is_a_triple_fault(code, vectors):
+    done, _ = with_gates(f"{LIDT} {code}", "cf", vectors)
+    assert done.end == "triple fault"
+
+
 # -- what a run tells
 
 
@@ -86,6 +180,11 @@ def test_which_memory_is_ram_can_be_said():
 def test_the_path_shows_every_instruction_in_order():
     done = run("b9 02 00 00 00  90  e2 fd")  # mov ecx, 2; nop; loop
     assert done.path == [0x1000, 0x1005, 0x1006, 0x1005, 0x1006]
+
+
+def test_a_run_behind_its_last_byte_says_so():
+    assert run("40").end == "code"
+    assert run("40 f4").end == "halted"
 
 
 def test_no_code_does_nothing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import pytest
@@ -18,11 +19,16 @@ DEVICES = (0xB8000, 0x8000), (0xFE034000, 0x1000)
 INS, REP_PREFIXES = (0x6C, 0x6D), (0x66, 0xF3)
 
 
-def capstone_texts(code: bytes, origin: int) -> list[tuple[int, bytes, str]]:
-    """What capstone makes of `code`, in the form of our `disassemble`."""
+@cache
+def _capstone():
     missing = "capstone is missing: pip install -c constraints.txt -e '.[x86]'"
     capstone = pytest.importorskip("capstone", reason=missing, exc_type=ImportError)
-    found = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32).disasm(code, origin)
+    return capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_32)
+
+
+def capstone_texts(code: bytes, origin: int) -> list[tuple[int, bytes, str]]:
+    """What capstone makes of `code`, in the form of our `disassemble`."""
+    found = _capstone().disasm(code, origin)
     return [(i.address, bytes(i.bytes), f"{i.mnemonic} {i.op_str}".strip()) for i in found]
 
 
@@ -43,10 +49,13 @@ class Answers:
 
 
 class FlatCpu:
-    """A `Cpu` with 64 KiB of RAM and `Answers` everywhere else."""
+    """A `Cpu` with 64 KiB of RAM and `Answers` everywhere else. `vectors` end its waits."""
 
-    def __init__(self, ram: bytes, answers: Answers):
-        self.ram, self.answers = bytearray(ram), answers
+    def __init__(self, ram: bytes, answers: Answers, vectors=()):
+        self.ram, self.answers, self.vectors = bytearray(ram), answers, list(vectors)
+
+    def wait(self, timeout=0):
+        return self.vectors.pop(0) if self.vectors else None
 
     def inp(self, port, size=1):
         return self.answers.next(size)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from virtlab.vmm.x86_opcodes import ECX, EDI, ESI, ROWS
+from virtlab.vmm.x86_opcodes import ECX, EDI, ESI, ESP, ROWS
 
-JUMPS = ("jb", "jae", "je", "jne", "jmp", "loop")
-STRAIGHT = sorted(key for key, row in ROWS.items() if row.split()[0] not in (*JUMPS, "hlt"))
+JUMPS = ("jb", "jae", "je", "jne", "jmp", "loop", "call", "ret", "ljmp", "iretd", "ud2", "hlt")
+STRAIGHT = sorted(key for key, row in ROWS.items() if row.split()[0] not in JUMPS)
 """Rows that go on to the next instruction."""
 
 
@@ -39,17 +39,21 @@ def instructions(draw, row=None) -> bytes:
     wide = "v" in operands or "eAX" in operands
     word = wide and draw(st.booleans())
     size = 2 if word else 4 if wide else 1
-    before, prefixes, body = b"", b"\x66" * word, bytes([opcode])
+    before, prefixes, body = b"", b"\x66" * word, opcode.to_bytes(1 if opcode < 256 else 2)
     for token in operands.split(", ") if operands else []:
         if token[0] == "E":
             setup, modrm = draw(modrms(draw(st.integers(0, 7)) if digit < 0 else digit))
             before, body = before + setup, body + modrm
+        elif token == "M":
+            body += bytes([digit << 3 | 5]) + u32(draw(ram()))
         elif token[0] == "O":
             body += u32(draw(places()))
         elif token in ("sIb", "port"):
             body += draw(st.binary(min_size=1, max_size=1))
         elif token[0] == "I":
             body += draw(st.binary(min_size=size, max_size=size))
+    if name in ("push", "pop"):
+        before += set_register(ESP, draw(ram()))
     if name.endswith("*"):
         to = ram() if name == "ins*" else places()  # the oracle tries the destination of INS
         before += set_register(ESI, draw(places())) + set_register(EDI, draw(to))

@@ -1,6 +1,7 @@
 """Listings and notes."""
 
 from virtlab.guest.programs import SET_BIT_BY_PORTS
+from virtlab.guest.small import ATA_PIO
 from virtlab.show.listing import listing
 from virtlab.show.note import Note
 
@@ -10,6 +11,8 @@ def test_a_listing_has_a_row_an_instruction():
     assert len(table.rows) == len(SET_BIT_BY_PORTS.lines)
     assert b"".join(bytes.fromhex(row[1]) for row in table.rows) == SET_BIT_BY_PORTS.code
     assert "through ports" in table.text
+    own = ATA_PIO.parts[0]
+    assert listing(own).text.startswith(f"ata_pio: {len(own.lines)} instructions, 89 bytes")
 
 
 def test_a_note_prints_the_same_whatever_it_says():

@@ -31,6 +31,7 @@ def test_what_names_the_place_of_a_paging_instruction():
     assert InvlpgExit(0x7000).qualification == 0x7000
     assert ControlExit(0x5000).qualification == 3
     assert VmcallExit(1).qualification == 0
+    assert str(ExceptionExit(6)) == "exception 6 (reason 0, qualification 0x0)"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,14 @@ import pytest
 from tests.vmm.rig import MMIO, Host, Requests, vm_on
 from virtlab.clock import COSTS, SECOND
 from virtlab.memory import PAGE
-from virtlab.vmm.exits import ControlExit, EptMisconfiguration, Exit, InvlpgExit, VmcallExit
+from virtlab.vmm.exits import (
+    ControlExit,
+    EptMisconfiguration,
+    Exit,
+    HltExit,
+    InvlpgExit,
+    VmcallExit,
+)
 from virtlab.vmm.vcpu import Invlpg, MovToCr3, Resume, Vmcall
 from virtlab.vmm.vmm import MAX_HALT
 
@@ -68,6 +75,14 @@ def test_halting_waits_for_the_virtual_controller_and_injects():
         ("inject", 0x24),
         ("entry", 0),
     ]
+
+
+def test_a_halt_with_interrupts_masked_takes_none():
+    requests = Requests(0x24)
+    vm, _, _ = vm_on(Host(), controller=requests)
+    assert vm.vmm.handle(HltExit(0)) == Resume(None)
+    assert requests.vectors == [0x24]
+    assert vm.cpu.wait(0) == 0x24
 
 
 def test_halting_gives_up_at_its_time():

@@ -29,6 +29,26 @@ def test_whole_programs_read_as_capstone_reads_them(program, origin):
 
 
 @pytest.mark.oracle
+@pytest.mark.parametrize(
+    "one",
+    [
+        "e8 fb 07 00 00",
+        "e8 ff ff ff ff",
+        "ea 0e 18 00 00 08 00",
+        "c3",
+        "cf",
+        "0f 0b",
+        "f4",
+        "66 50",
+        "5c",
+        "0f 01 1d 20 2f 00 00",
+    ],
+)
+def test_what_goes_elsewhere_reads_as_capstone_reads_it(one):
+    assert disassemble(code(one), 0x1000) == capstone_texts(code(one), 0x1000)
+
+
+@pytest.mark.oracle
 @pytest.mark.parametrize("opcode", [0x72, 0x73, 0x74, 0x75, 0xE2, 0xEB])
 @pytest.mark.parametrize("distance", [0, 0x7F, 0x80, 0xFE])
 def test_jumps_name_their_target_as_capstone_does(opcode, distance):
@@ -54,6 +74,13 @@ def test_no_row_stands_beside_a_group_of_the_same_opcode():
     ("wrong", "message"),
     [
         ("90 0f a2", r"byte 0x0f of the instruction at 0x1001: it starts no instruction"),
+        ("0f 01 d1", r"byte 0xd1 .* this ModR/M form"),
+        ("0f 01 55 00 00 00 00", r"byte 0x55 .* this ModR/M form"),
+        ("0f 01 10", r"byte 0x10 .* this ModR/M form"),
+        ("0f 01 25 00 00 00 00", r"byte 0x0f .* no instruction"),
+        ("66 e8 00 00", r"byte 0x66 .* does not go with 'call Jz'"),
+        ("0f", r"the code ends inside the instruction at 0x1000"),
+        ("ea 00 00 00 00 08", r"the code ends inside the instruction at 0x1000"),
         ("80 1d 00 00 00 00 01", r"byte 0x80 of the instruction at 0x1000: .* no instruction"),
         ("66 90", r"byte 0x66 .* does not go with 'nop'"),
         ("f3 90", r"byte 0xf3 .* does not go with 'nop'"),

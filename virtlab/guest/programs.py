@@ -48,11 +48,24 @@ class Line(NamedTuple):
         return f"{self.address:#x}  {self.code.hex(' '):<21} {self.text:<38} {self.why}".rstrip()
 
 
+def listing(source: str, origin: int) -> tuple[Line, ...]:
+    """The lines of `source` with their addresses, from `origin` on.
+
+    A line of the source is `machine code | assembly | what it does`.
+    """
+    lines, address = [], origin
+    for row in source.strip().splitlines():
+        code, text, why = (part.strip() for part in row.split("|"))
+        lines.append(Line(address, bytes.fromhex(code), text, why))
+        address += len(lines[-1].code)
+    return tuple(lines)
+
+
 @dataclass(frozen=True)
 class Program:
     """A task's program: `way` is `"ports"` or `"memory"`, `source` its listing.
 
-    A line of the source is `machine code | assembly | what it does`. `data` is placed at `STRING`.
+    `data` is placed at `STRING`.
     """
 
     task: str
@@ -63,12 +76,7 @@ class Program:
     @cached_property
     def lines(self) -> tuple[Line, ...]:
         """The listing with an address on each line, from `ORIGIN` on."""
-        lines, address = [], ORIGIN
-        for row in self.source.strip().splitlines():
-            code, text, why = (part.strip() for part in row.split("|"))
-            lines.append(Line(address, bytes.fromhex(code), text, why))
-            address += len(lines[-1].code)
-        return tuple(lines)
+        return listing(self.source, ORIGIN)
 
     @property
     def code(self) -> bytes:

@@ -45,7 +45,7 @@ EPT_ACCESS, EPT_RIGHTS, EPT_LINEAR_VALID, EPT_LINEAR_ACCESS = (
 )
 """The qualification of an EPT violation (SDM 3C table 28-7)."""
 
-PF_PRESENT, PF_WRITE, PF_USER, PF_RESERVED = Bits(0), Bits(1), Bits(2), Bits(3)
+PF_PRESENT, PF_WRITE, PF_USER, PF_RESERVED, PF_FETCH = (Bits(n) for n in range(5))
 """The error code of a page fault (SDM 3A 4.7)."""
 
 PAGE_FAULT_INFORMATION = 1 << 31 | 1 << 11 | 3 << 8 | 14
@@ -169,7 +169,8 @@ class ShadowFault(MemoryExit):
     """A page fault on the shadow page table, which the VMM intercepts (SDM 3C 26.2).
 
     `error_code` is as SDM 3A 4.7 has it. With EPT off the processor knows no guest-physical
-    address; the qualification is the linear one, which is the same while guest paging is off.
+    address; the qualification is the linear one. `gpa` has that too: while guest paging is off the
+    two are the same.
     """
 
     REASON: ClassVar[int] = 0
@@ -198,6 +199,9 @@ class ExceptionExit(Exit):
     NAME: ClassVar[str] = "exception"
     vector: int
     error_code: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.NAME} {self.vector} (reason {self.REASON}, qualification 0x0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +258,8 @@ class ControlExit(Exit):
 class HltExit(Exit):
     """The guest halts, and waits at most `timeout` ns for an interrupt (SDM 3C 26.1.3).
 
-    The timeout is the course's: real code that wants one sets a timer before its `HLT`.
+    The timeout is the course's: real code that wants one sets a timer before its `HLT`. 0 says
+    that interrupts are masked, IF = 0, so that none can end it.
     """
 
     REASON: ClassVar[int] = 12

@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 from virtlab.bus import SIZES, AddressSpace, cycles
 from virtlab.cpu import string_length
 from virtlab.memory import PAGE
-from virtlab.vmm.exits import ControlExit, Exit, HltExit, InvlpgExit, IoExit, MemoryExit, VmcallExit
+from virtlab.vmm.exits import ControlExit, Exit, HltExit, InvlpgExit, IoExit, VmcallExit
 from virtlab.vmm.io_bitmap import IoBitmap
 from virtlab.wire import all_ones
 
@@ -111,9 +111,9 @@ class ExitHandler(Protocol):
 
 
 class Translation(Protocol):
-    """EPT or a shadow page table, as a vCPU sees it."""
+    """EPT or a shadow page table, as a vCPU sees it; perhaps the guest's own paging above it."""
 
-    def translate(self, gpa: int, size: int, write: bool, value: int = 0) -> int | MemoryExit:
+    def translate(self, gpa: int, size: int, write: bool, value: int = 0) -> int | Exit:
         """The host-physical address of an access inside one page, or the exit that it causes."""
 
 
@@ -229,8 +229,11 @@ class VirtualCpu:
             done += n
 
     def wait(self, timeout: int = 1_000_000_000) -> int | None:
-        """Halt; the VMM lets time pass and injects the vector that comes, or None."""
-        return self.finish(Hlt(timeout))
+        """Halt; the VMM lets time pass and injects the vector that comes, or None.
+
+        With a timeout of 0 it still looks whether one is there: that is a halt of 1 ns.
+        """
+        return self.finish(Hlt(timeout or 1))
 
 
 def pieces(gpa: int, size: int) -> list[tuple[int, int, int]]:

@@ -118,6 +118,8 @@ class Vmm:
         """Let time pass until the virtual controller has a vector, and inject that."""
         controller = self.controller
         timeout = min(max(exit.timeout, 0), MAX_HALT)
+        if timeout == 0:
+            return Resume(None)
         if controller is None:
             self.clock.advance(timeout)
             return Resume(None)

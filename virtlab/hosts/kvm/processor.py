@@ -30,8 +30,8 @@ import numpy as np
 
 from virtlab.bus import AddressSpace
 from virtlab.errors import DmaFault
+from virtlab.hosts.io_form import LONGEST_IO, PAST, Form, io_form
 from virtlab.hosts.kvm import api
-from virtlab.hosts.kvm.forms import LONGEST_IO, PAST, Form, io_form
 from virtlab.hosts.kvm.machine import KvmMachine, slots
 from virtlab.memory import PAGE
 from virtlab.vmm.exits import Exit, HltExit, IoExit, MemoryExit, TripleFault
@@ -104,7 +104,7 @@ class KvmProcessor:
             sregs[name] = (0, 0xFFFFFFFF, selector, kind, 1, 0, 1, 1, 0, 1, 0, 0, 0)
         sregs["cr0"] |= 1  # PE
         self.machine.put(api.SET_SREGS, sregs)
-        regs = self.machine.get(api.GET_REGS, api.REGS)
+        regs = np.zeros(1, api.REGS)
         regs["rip"], regs["rsp"], regs["rflags"] = start
         self.machine.put(api.SET_REGS, regs)
 
