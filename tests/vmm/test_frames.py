@@ -49,3 +49,22 @@ def test_an_empty_pool_says_so():
 def test_a_pool_lies_in_the_hosts_memory(start, count):
     with pytest.raises(ValueError, match=r"page border|no .* frames"):
         Frames(GuestMemory(64 * PAGE), start, count)
+
+
+def test_a_frame_that_is_given_back_is_taken_again_empty():
+    frames = pool(4)
+    first, second = frames.take(), frames.take()
+    frames.memory.view(first, PAGE)[:] = 0xAA
+    frames.give(first)
+    assert frames.left == 3
+    assert frames.take() == first
+    assert not frames.memory.view(first, PAGE).any()
+    assert frames.take() == second + PAGE
+
+
+@pytest.mark.parametrize("hpa", [0, 8 * PAGE + 1, 9 * PAGE, 24 * PAGE])
+def test_only_what_was_taken_can_be_given_back(hpa):
+    frames = pool()
+    frames.take()
+    with pytest.raises(ValueError, match="no frame that was taken"):
+        frames.give(hpa)

@@ -11,7 +11,8 @@ VMM emulates a device by leaving its page out.
 
 The rule that keeps it simple: an entry is present if any of R, W, X is set. A present entry that
 breaks a rule is an *EPT misconfiguration*, whatever the access. The rights of a page are the AND
-of all entries on the way.
+of all entries on the way. `translate` is the reference; `translate_many` gives for an array of
+addresses the same, as numbers in `PROBLEMS`.
 
 Sources: SDM 3C 29.3.2 (format), 29.3.3.1 (misconfigurations), 29.3.3.2 (violations). Left out:
 accessed and dirty flags (the pointer does not enable them), mode-based execute control.
@@ -19,9 +20,14 @@ accessed and dirty flags (the pointer does not enable them), mode-based execute 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+import numpy as np
+
 from virtlab.vmm.exits import EXECUTE, READ, WRITE, EptMisconfiguration, EptViolation, MemoryExit
 from virtlab.vmm.frames import Frames
-from virtlab.vmm.tables import NOT_PRESENT, Tables, Walk, is_leaf
+from virtlab.vmm.tables import Tables, Walk
+from virtlab.vmm.walk import NOT_ALLOWED, NOT_PRESENT, Codes, Translated, Words
 from virtlab.wire import Bits
 
 RIGHTS = Bits(2, 0)
@@ -31,6 +37,11 @@ UNCACHEABLE, WRITE_COMBINING, WRITE_THROUGH, WRITE_PROTECTED, WRITE_BACK = 0, 1,
 """Memory types (SDM 3C 29.3.7). 2, 3 and 7 are reserved. Devices are mapped uncacheable."""
 
 MEMORY_TYPES = (UNCACHEABLE, WRITE_COMBINING, WRITE_THROUGH, WRITE_PROTECTED, WRITE_BACK)
+
+WRITE_ONLY = "can be written but not read"
+EXECUTE_ONLY = "can only be executed"
+RESERVED = "a reserved bit is set"
+RESERVED_TYPE = "a reserved memory type"
 
 RESERVED_IN_TABLE_ENTRY = {4: Bits(7, 3).mask, 3: Bits(6, 3).mask, 2: Bits(6, 3).mask}
 """Bits that must be 0 in an entry that points to a table (SDM 3C tables 29-1, 29-3, 29-5)."""
@@ -48,6 +59,17 @@ class Ept(Tables):
 
     TABLE = READ | WRITE | EXECUTE
 
+    PROBLEMS: ClassVar[tuple[str, ...]] = (
+        "",
+        NOT_PRESENT,
+        NOT_ALLOWED,
+        WRITE_ONLY,
+        EXECUTE_ONLY,
+        RESERVED,
+        RESERVED_TYPE,
+    )
+    """1 and 2 are violations, the rest misconfigurations."""
+
     def __init__(self, frames: Frames, width: int = 46, execute_only: bool = False) -> None:
         super().__init__(frames, width)
         self.execute_only = execute_only
@@ -64,32 +86,64 @@ class Ept(Tables):
         length: int,
         rights: int = READ | WRITE | EXECUTE,
         memory_type: int = WRITE_BACK,
+        large: bool = False,
     ) -> None:
-        """Let `length` bytes at `gpa` be those at `hpa`. Whole pages, else `ValueError`."""
+        """Let `length` bytes at `gpa` be those at `hpa`. Whole pages, else `ValueError`.
+
+        With `large`, in the largest pages that fit: 1 GiB, 2 MiB, 4 KiB.
+        """
         if memory_type not in MEMORY_TYPES:
             raise ValueError(f"a memory type is one of {MEMORY_TYPES}, not {memory_type}")
-        self.set_pages(gpa, hpa, length, RIGHTS.put(0, rights) | MEMORY_TYPE.put(0, memory_type))
+        flags = RIGHTS.put(0, rights) | MEMORY_TYPE.put(0, memory_type)
+        self.set_pages(gpa, hpa, length, flags, large)
 
     def map_device(self, gpa: int, hpa: int, length: int) -> None:
         """Let `length` bytes at `gpa` be a device's at `hpa`: uncacheable, not executable."""
         self.map(gpa, hpa, length, READ | WRITE, UNCACHEABLE)
 
+    def protect(self, gpa: int, length: int, rights: int) -> None:
+        """Give the mapped pages of `length` bytes at `gpa` other rights; 0 takes them away."""
+        self.change(gpa, length, lambda entry: RIGHTS.put(entry, rights))
+
+    # -- the processor's side
+
     def problem(self, entry: int, level: int) -> str:
         """Not present, or why this entry is misconfigured (SDM 3C 29.3.3.1)."""
         rights = RIGHTS.get(entry)
-        leaf = is_leaf(entry, level)
-        reserved = RESERVED_IN_PAGE_ENTRY if leaf else RESERVED_IN_TABLE_ENTRY
+        leaf = self.is_leaf(entry, level)
         if rights == 0:
             return NOT_PRESENT
         if rights & (READ | WRITE) == WRITE:
-            return "can be written but not read"
+            return WRITE_ONLY
         if rights == EXECUTE and not self.execute_only:
-            return "can only be executed"
-        if entry & (reserved[level] | self.beyond_width):
-            return "a reserved bit is set"
+            return EXECUTE_ONLY
+        if entry & self.reserved(level, leaf):
+            return RESERVED
         if leaf and MEMORY_TYPE.get(entry) not in MEMORY_TYPES:
-            return "a reserved memory type"
+            return RESERVED_TYPE
         return ""
+
+    def problem_many(self, entries: Words, level: int) -> Codes:
+        """The same for many entries of one level, as codes."""
+        rights = entries & RIGHTS.mask
+        leaf = self.is_leaf_many(entries, level)
+        # Level 4 maps no page and level 1 points to no table: there the two masks are one.
+        page, table = self.reserved(level, level < 4), self.reserved(level, level == 1)
+        types = (entries & MEMORY_TYPE.mask) >> MEMORY_TYPE.lo
+        first_of = [
+            (rights == 0, NOT_PRESENT),
+            (rights & (READ | WRITE) == WRITE, WRITE_ONLY),
+            ((rights == EXECUTE) & (not self.execute_only), EXECUTE_ONLY),
+            (np.where(leaf, entries & page, entries & table) != 0, RESERVED),
+            (leaf & ~np.isin(types, MEMORY_TYPES), RESERVED_TYPE),
+        ]
+        holds, problems = zip(*first_of, strict=True)
+        return np.select(holds, [np.uint8(self.code(word)) for word in problems], np.uint8(0))
+
+    def reserved(self, level: int, leaf: bool) -> int:
+        """The bits that must be 0 in an entry of this level."""
+        reserved = RESERVED_IN_PAGE_ENTRY if leaf else RESERVED_IN_TABLE_ENTRY
+        return reserved[level] | self.beyond_width
 
     def rights(self, walk: Walk) -> int:
         """What all entries of a walk allow together; 0 if one is not present."""
@@ -108,3 +162,13 @@ class Ept(Tables):
         if not rights & (WRITE if write else READ):
             return EptViolation(gpa, size, write, value, rights)
         return walk.hpa
+
+    def translate_many(self, gpas: Words, write: bool) -> Translated:
+        """`translate` for `gpas` (n,) uint64: the host-physical addresses, and codes.
+
+        A code is a number in `PROBLEMS`; 0 got through, and elsewhere the address is 0.
+        """
+        ends = self.descend_many(gpas)
+        denied = (ends.codes == 0) & (ends.common & (WRITE if write else READ) == 0)
+        codes = np.where(denied, self.code(NOT_ALLOWED), ends.codes).astype(np.uint8)
+        return Translated(np.where(codes == 0, ends.results, 0), codes)

@@ -11,6 +11,8 @@ seed. No guest can make it grow.
 from __future__ import annotations
 
 import random
+from bisect import insort
+from operator import neg
 
 from virtlab.errors import DmaFault
 from virtlab.memory import PAGE, GuestMemory
@@ -32,7 +34,8 @@ class Frames:
         except DmaFault as fault:
             raise ValueError(f"the host has no {count} frames at {start:#x}") from fault
         self.memory = memory
-        self._free = [start + PAGE * i for i in reversed(range(count))]
+        self.span = range(start, start + count * PAGE, PAGE)
+        self._free = list(reversed(self.span))
 
     @property
     def left(self) -> int:
@@ -55,6 +58,12 @@ class Frames:
         for hpa in chosen:
             self.memory.view(hpa, PAGE)[:] = 0
         return tuple(chosen)
+
+    def give(self, hpa: int) -> None:
+        """Put a frame back that was taken; it is filled with zeros when it is taken again."""
+        if hpa not in self.span or hpa in self._free:
+            raise ValueError(f"{hpa:#x} is no frame that was taken from this pool")
+        insort(self._free, hpa, key=neg)
 
     def _need(self, count: int) -> None:
         if count > len(self._free):

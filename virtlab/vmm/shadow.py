@@ -5,37 +5,23 @@ an address to the host's frame. Where the VMM wants to be asked, for a device th
 leaves the entry invalid; the access is a page fault, and the VMM intercepts page faults. Where it
 gives a device to the guest, a valid entry leads to the device, and nothing exits.
 
-     63  62    52 51                12 11  9   8   7    6   5   4     3     2     1    0
-    +---+--------+--------------------+-----+---+----+---+---+-----+-----+-----+-----+---+
-    |XD |ignored | frame: table, page | ign | G | PS | D | A | PCD | PWT | U/S | R/W | P |
-    +---+--------+--------------------+-----+---+----+---+---+-----+-----+-----+-----+---+
+Here the guest has its own paging off, so its addresses are guest-physical, and the shadow maps
+guest-physical to host-physical. `shadow_paging` shadows a guest's own tables with a second one.
 
-This guest has its own paging off, so its addresses are guest-physical, and the shadow maps
-guest-physical to host-physical. To shadow a guest's own tables is a later chapter.
-
-Sources: SDM 3A 4.5 (format), 4.6 (rights, with CR0.WP = 1), 4.7 (error code), 4.8 (A and D flags).
-Deviation: an address past 48 bits counts as not present, where real linear addresses that are not
-canonical raise #GP. Left out: protection keys, SMEP, SMAP, and XD, as nothing is fetched.
+Sources: SDM 3A 4.5 to 4.8, as `page_entries` has them, with CR0.WP = 1. Deviation: an address past
+48 bits counts as not present, where real linear addresses that are not canonical raise #GP.
 """
 
 from __future__ import annotations
 
-from virtlab.vmm.exits import PF_PRESENT, PF_RESERVED, PF_USER, PF_WRITE, MemoryExit, ShadowFault
+from virtlab.vmm.exits import MemoryExit, ShadowFault
 from virtlab.vmm.frames import Frames
-from virtlab.vmm.tables import NOT_PRESENT, Tables, Walk, is_leaf
-from virtlab.wire import Bits
-
-P, RW, US, PWT, PCD, A, D, PS, G = (Bits(n) for n in range(9))
-XD = Bits(63)
-
-RESERVED_IN_PAGE_ENTRY = {3: Bits(29, 13).mask, 2: Bits(20, 13).mask, 1: 0}
-"""Bits that must be 0 in an entry that maps a page; bit 12 of a large one is PAT (SDM 3A 4.5)."""
-
-RESERVED_IN_TABLE_ENTRY = {4: PS.mask, 3: 0, 2: 0}
-"""Bits that must be 0 in an entry that points to a table."""
+from virtlab.vmm.page_entries import PCD, PWT, RW, US, P, PageTree
+from virtlab.vmm.tables import Tables, Walk
+from virtlab.vmm.walk import Translated, Words
 
 
-class ShadowPageTable(Tables):
+class ShadowPageTable(PageTree, Tables):
     """A VM's shadow page table in host memory.
 
     `user` is the privilege that the guest's instructions run with: a deprivileged guest kernel
@@ -49,47 +35,51 @@ class ShadowPageTable(Tables):
         self.user = user
 
     def map(
-        self, gpa: int, hpa: int, length: int, writable: bool = True, cacheable: bool = True
+        self,
+        gpa: int,
+        hpa: int,
+        length: int,
+        writable: bool = True,
+        cacheable: bool = True,
+        large: bool = False,
     ) -> None:
-        """Let `length` bytes at `gpa` be those at `hpa`. Whole pages, else `ValueError`."""
+        """Let `length` bytes at `gpa` be those at `hpa`. Whole pages, else `ValueError`.
+
+        With `large`, in the largest pages that fit: 1 GiB, 2 MiB, 4 KiB.
+        """
         flags = P.mask | US.mask | (RW.mask if writable else 0)
-        self.set_pages(gpa, hpa, length, flags | (0 if cacheable else PCD.mask | PWT.mask))
+        self.set_pages(gpa, hpa, length, flags | (0 if cacheable else PCD.mask | PWT.mask), large)
 
     def map_device(self, gpa: int, hpa: int, length: int) -> None:
         """Let `length` bytes at `gpa` be a device's at `hpa`: not cached."""
         self.map(gpa, hpa, length, cacheable=False)
 
-    def problem(self, entry: int, level: int) -> str:
-        """Not present, or a reserved bit is set (SDM 3A 4.5, 4.7)."""
-        reserved = RESERVED_IN_PAGE_ENTRY if is_leaf(entry, level) else RESERVED_IN_TABLE_ENTRY
-        if not P.get(entry):
-            return NOT_PRESENT
-        return "a reserved bit is set" if entry & (reserved[level] | self.beyond_width) else ""
+    def protect(self, gpa: int, length: int, writable: bool) -> None:
+        """Let the mapped pages of `length` bytes at `gpa` be written, or only be read."""
+        self.change(gpa, length, lambda entry: RW.put(entry, writable))
 
     def allows(self, walk: Walk, write: bool) -> bool:
         """Whether all entries of a finished walk allow the access (SDM 3A 4.6.1, CR0.WP = 1)."""
-        needed = (RW.mask if write else 0) | (US.mask if self.user else 0)
-        return walk.common & needed == needed
+        return self.permits(walk.steps, write)
 
     def translate(self, gpa: int, size: int, write: bool, value: int = 0) -> int | MemoryExit:
         """The host-physical address, or the page fault; a success sets the A and D flags."""
         walk = self.walk(gpa)
         if walk.problem or not self.allows(walk, write):
-            return ShadowFault(gpa, size, write, value, self.error_code(walk, write))
-        self._mark(walk, write)
+            return ShadowFault(gpa, size, write, value, self.error_code(walk.problem, write))
+        for step in walk.steps:
+            marked = self.marked(step, write)
+            if marked != step.entry:
+                self.memory.store(step.entry_at, 8, marked)
         return walk.hpa
 
-    def error_code(self, walk: Walk, write: bool) -> int:
-        """What the processor pushes for a page fault after `walk` (SDM 3A 4.7)."""
-        code = PF_PRESENT.put(0, walk.problem != NOT_PRESENT)
-        code = PF_WRITE.put(code, write)
-        code = PF_USER.put(code, self.user)
-        return PF_RESERVED.put(code, walk.problem not in ("", NOT_PRESENT))
+    def translate_many(self, gpas: Words, write: bool) -> Translated:
+        """`translate` for `gpas` (n,) uint64: the host-physical addresses, and codes.
 
-    def _mark(self, walk: Walk, write: bool) -> None:
-        """Set A in every entry used, and D in the one that maps the page, if it is written."""
-        for step in walk.steps:
-            dirty = D.mask if write and is_leaf(step.entry, step.level) else 0
-            marked = step.entry | A.mask | dirty
-            if marked != step.entry:
-                self.memory.store(step.entry_hpa, 8, marked)
+        A code is a number in `PROBLEMS`; 0 got through, and elsewhere the address is 0.
+        `error_codes` gives what the page faults push.
+        """
+        ends = self.descend_many(gpas)
+        result = self.judge_many(ends, write)
+        self.mark_many(self.memory, ends, result.codes == 0, write)
+        return result
