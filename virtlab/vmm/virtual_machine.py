@@ -65,6 +65,10 @@ class ScatteredRam:
             raise DmaFault("no memory there", gpa, 1)
         return frame + gpa % PAGE
 
+    def parts(self, gpa: int, length: int) -> Iterator[tuple[int, int]]:
+        """The `(hpa, bytes)` of each page that `length` bytes at `gpa` touch, in order."""
+        return ((self.hpa(at), n) for at, n in _by_page(gpa, length))
+
     def read(self, gpa: int, length: int) -> bytes:
         """A copy of `length` bytes at `gpa`, gathered from the frames."""
         return b"".join(self.memory.read(self.hpa(at), n) for at, n in _by_page(gpa, length))
