@@ -24,10 +24,9 @@
 
 # %%
 from virtlab import machine, show
-from virtlab.show.layer_journey import journey
 from virtlab.show.layer_runs import Choice, Counts, closed_form, counts_of, volume_on
 
-journey({}, Choice(size=4096))
+show.layer_journey({}, Choice(size=4096))
 
 # %% [markdown]
 # The further down you cut, the less the VMM is told. At the top it hears *these bytes, to that file*. In the middle, *this block, to that sector*. At the bottom, *0x41 to port 0x1F0*.
@@ -233,7 +232,7 @@ assert vm.trace.counts["exit"] == 2              # SYSRET is undefined, too
 
 # %%
 runs = {"syscall": by_syscall, "hypercall": by_hypercall, "dma": by_dma, "pio": by_pio}
-journey(runs, Choice(size=4096))
+show.layer_journey(runs, Choice(size=4096))
 
 # %%
 assert runs == {way: closed_form(way, 4096) for way in runs}
@@ -244,9 +243,7 @@ assert runs == {way: closed_form(way, 4096) for way in runs}
 # Choose where the VMM stands and how much is written, and step along the journey. Hatched is what never runs. Look for the way whose exits grow with the size. Then look at what grows in all of them.
 
 # %%
-from virtlab.show.layer_lab import LayerLab
-
-LayerLab()
+show.LayerLab()
 
 # %% [markdown]
 # ## Break it

@@ -23,11 +23,10 @@
 # A driver asks a UART whether it may send: one `IN`. The port exits. The VMM has no UART in it: the model is a *service*, a process of its own. Each heavy arrow is a **world switch**: the processor leaves one world, be it guest, VMM or process, for another.
 
 # %%
-from virtlab.show.journey import Journey
-from virtlab.show.journey_picture import journey_picture
+from virtlab import show
 from virtlab.show.journey_runs import Plan, run
 
-journey_picture(run(Plan("in", home="service")))
+show.journey_picture(run(Plan("in", home="service")))
 
 # %% [markdown]
 # An exit is two world switches, out of the guest and back. Here there are four. Where the device model lives is a choice. This lesson is about its price, and about what you get for it.
@@ -35,7 +34,7 @@ journey_picture(run(Plan("in", home="service")))
 # The services here are real processes. Where none can be started, in a browser's Python for instance, the cells that need one end with a sentence that says so.
 
 # %%
-from virtlab import machine, show
+from virtlab import machine
 from virtlab.vmm import placement
 from virtlab.vmm.meter import Meter
 
@@ -191,7 +190,7 @@ edu.close()
 # Choose a request and a home for the device model. Go through it step by step, and watch the counters. For which request does a service hurt most? For which do doorbells help, and for which can they not?
 
 # %%
-Journey()
+show.Journey()
 
 # %% [markdown]
 # ## Break it

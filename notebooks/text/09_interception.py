@@ -45,9 +45,8 @@ assert guest.vm.vmm.exits == {"IoExit": 1, "EptViolation": 1}
 
 # %%
 from virtlab.show.bitmap_editor import WATCHED
-from virtlab.show.bitmap_picture import bitmap_picture
 
-bitmap_picture(guest.vm.io_bitmap, WATCHED, title="At first everything is shut")
+show.bitmap_picture(guest.vm.io_bitmap, WATCHED, title="At first everything is shut")
 
 # %% [markdown]
 # A driver that prints needs two ports: it asks 0x3FD, and writes to 0x3F8. We open these two and no other.
@@ -90,7 +89,7 @@ assert guest.exits == before + 1
 # Many lectures say it so: for a device that the VM shall have for itself, *the bitmap is ON*. For every other device it is OFF, and accesses are intercepted. A colleague follows that to the letter. The VM gets the UART, so its byte is ON. All the rest is OFF, to guard the host's keyboard and disk.
 
 # %%
-from virtlab.show.bitmap_run import exits_of, run, run_picture
+from virtlab.show.bitmap_run import exits_of, run
 from virtlab.vmm.io_bitmap import IoBitmap
 
 by_the_slide = IoBitmap()
@@ -107,7 +106,7 @@ show.Predict(
 
 # %%
 caught = run(by_the_slide)
-run_picture(caught, "By the slide: the guest has the host's keyboard and disk")
+show.run_picture(caught, "By the slide: the guest has the host's keyboard and disk")
 
 # %%
 assert caught.key == "S"                     # what somebody typed at the host
@@ -127,7 +126,7 @@ assert caught.exits == 4                     # only the UART was guarded
 meant = IoBitmap()                           # all ones
 meant.open(0x3F8, 8)
 seen = run(meant)
-run_picture(seen, "As it was meant: the UART alone is open")
+show.run_picture(seen, "As it was meant: the UART alone is open")
 
 # %%
 assert (seen.key, seen.physical) == ("V", "hi")
@@ -140,10 +139,9 @@ assert seen.exits == exits_of(range(0x3F8, 0x400)) == 5      # all accesses but 
 
 # %%
 from virtlab.memory import PAGE
-from virtlab.show.page_walk import page_walk
 
 shadowed = machine.lesson_vm(board, paging="shadow")
-page_walk(shadowed.vm.tables, machine.UART2)
+show.page_walk(shadowed.vm.tables, machine.UART2)
 
 # %% jupyter={"source_hidden": true}
 show.Predict(
@@ -173,7 +171,7 @@ before = shadowed.exits
 driver.put(ord("!"))
 assert shadowed.exits == before
 assert board.terminal2.text == "!"           # the physical one
-page_walk(shadowed.vm.tables, machine.UART2, write=True)
+show.page_walk(shadowed.vm.tables, machine.UART2, write=True)
 
 # %% [markdown]
 # An entry stands for 4096 bytes. Whatever else has registers on that page is given away with it. Ports can be given one by one; memory only by the page.
@@ -283,17 +281,13 @@ machines["python"].terminal.text, len(exits)
 # Turn bits. The guest runs anew under each bitmap: it reads a key, prints `hi`, asks PCI and the disk. First make it read the host's key. Then open the smallest set of ports under which nothing exits. Then open only half of the PCI ports, and find out why 0xCFC answers all ones.
 
 # %%
-from virtlab.show.bitmap_editor import BitmapEditor
-
-BitmapEditor()
+show.BitmapEditor()
 
 # %% [markdown]
 # And turn bits of an EPT. Find an entry in which one bit makes a violation, and another a misconfiguration.
 
 # %%
-from virtlab.show.walk_lab import WalkLab
-
-WalkLab(nested.vm.tables, [("the UART's page", machine.UART2), ("RAM", 0x1234), ("nothing", 0xF000_0000)])
+show.WalkLab(nested.vm.tables, [("the UART's page", machine.UART2), ("RAM", 0x1234), ("nothing", 0xF000_0000)])
 
 # %% [markdown]
 # ## Break it
@@ -308,7 +302,7 @@ broken.vm.tables.map(machine.UART2, machine.UART2, PAGE, rights=WRITE)
 with board.trace.recording() as events:
     broken.cpu.load(machine.UART2, 4)
 
-page_walk(broken.vm.tables, machine.UART2)
+show.page_walk(broken.vm.tables, machine.UART2)
 
 # %%
 assert broken.vm.vmm.exits == {"EptMisconfiguration": 1}

@@ -24,7 +24,6 @@
 
 # %%
 from virtlab import machine, show
-from virtlab.show.remap_picture import descriptor_table, remap_picture
 from virtlab.show.remap_scene import survey, touched
 from virtlab.vmm.frames import Frames
 
@@ -34,7 +33,7 @@ a, b = machine.lesson_vm(board), machine.lesson_vm(board)
 vms = {"A": a.vm.ram, "B": b.vm.ram}
 
 TARGET = 0x118F00                                    # where a program in A wants 512 bytes
-remap_picture(survey(vms, [0x118000, 0x119000]), "Two pages of VM A")
+show.remap_picture(survey(vms, [0x118000, 0x119000]), "Two pages of VM A")
 
 # %% [markdown]
 # Two numbers belong to one byte. The *guest-physical address* (gpa) is what A's driver knows. The *host-physical address* (hpa) is what a card on the board needs. The VMM's table has both, and A cannot see it.
@@ -77,7 +76,7 @@ with board.trace.recording() as events:
     driver.from_device(TARGET, 512, interrupt=True)
 pics.eoi(slot.line)
 
-remap_picture(survey(vms, [0x118000, 0x119000], touched(events, "edu")), "A asked, and B was hit")
+show.remap_picture(survey(vms, [0x118000, 0x119000], touched(events, "edu")), "A asked, and B was hit")
 
 # %%
 assert b.cpu.read(0x17F00, 8) == b"cardcard"         # B's data are gone
@@ -120,7 +119,7 @@ with board.trace.recording() as events:
     remapped = exits_of(lambda: driver.from_device(TARGET, 512, interrupt=True))
 pics.eoi(slot.line)
 
-remap_picture(survey(vms, [0x118000, 0x119000], touched(events, "edu")), "Remapped by the VMM")
+show.remap_picture(survey(vms, [0x118000, 0x119000], touched(events, "edu")), "Remapped by the VMM")
 
 # %%
 assert a.cpu.read(TARGET, 512) == b"card" * 128
@@ -168,7 +167,7 @@ show.Predict(
 with board.trace.recording() as events:
     polled = exits_of(lambda: disk.read_dma(7, [(0x11_0000, 16384)]))
 
-descriptor_table([(0x11_0000, 16384)], touched(events, "IDE"))
+show.descriptor_table([(0x11_0000, 16384)], touched(events, "IDE"))
 
 # %%
 assert a.cpu.read(0x11_0000, 16384) == board.disk.read(7, 32)
@@ -196,7 +195,7 @@ with board.trace.recording() as events:
     driver.from_device(TARGET, 512, interrupt=True)
 pics.eoi(slot.line)
 
-remap_picture(survey(vms, [0x118000, 0x119000], touched(events, "edu")), "The page moved, the card did not know")
+show.remap_picture(survey(vms, [0x118000, 0x119000], touched(events, "edu")), "The page moved, the card did not know")
 
 # %%
 assert b.cpu.read(0x7F00, 8) == b"cardcard"
@@ -310,9 +309,7 @@ hex(victim)
 # A transfer into VM A, on a fresh board for each change. Step back and forth through it. Find two ways to hit B's memory, and one to hit the host's. Then find a target at which the VMM refuses, and one at which the card gets as far as it may.
 
 # %%
-from virtlab.show.remap_lab import RemapLab
-
-RemapLab()
+show.RemapLab()
 
 # %% [markdown] tags=["topic:S20"]
 # ## Break it

@@ -23,11 +23,11 @@
 # A board has one keyboard, one screen, one disk, one network card. Three virtual machines run on it. The VMM decides who gets what. Each line below has run on a fresh board a moment ago, and the counts are what it cost.
 
 # %%
-from virtlab.show.assign_picture import assign_picture
+from virtlab import machine, show
 from virtlab.show.assign_run import experiment
 from virtlab.show.assign_state import DIRECT, FORWARDED, START, Given
 
-assign_picture(experiment(START))
+show.assign_picture(experiment(START))
 
 # %% [markdown]
 # There are four kinds of line. A *dedicated* device belongs to one VM. A *partitioned* one is cut into pieces. A *shared* one serves several VMs, and each has a virtual one of its own. A *non-existent* one is virtual only: the host has nothing like it.
@@ -35,7 +35,6 @@ assign_picture(experiment(START))
 # Two VMs are enough from here on. The `ledger` knows which kinds each device can be, and who has it.
 
 # %%
-from virtlab import machine, show
 from virtlab.vmm.assignment import Kind, Ledger, rename
 
 host = machine.lesson_pc()
@@ -242,7 +241,6 @@ assert len(order) == 44
 from virtlab.devices.vlink import LinkRegisters
 from virtlab.guest.pic import Pics
 from virtlab.guest.vlink import LinkDriver
-from virtlab.show.two_vms import two_vms
 from virtlab.vmm.vlink import PLACE, LinkBetween
 
 link = LinkBetween(a, b)
@@ -265,7 +263,7 @@ with host.trace.recording() as events:
     link_a.send(b"hello B, this is A")
     print(link_b.receive_asleep(), a.exits + b.exits - before)
 
-two_vms(events, registers={PLACE: LinkRegisters.registers}, title="One message over a link that does not exist")
+show.two_vms(events, registers={PLACE: LinkRegisters.registers}, title="One message over a link that does not exist")
 
 # %%
 assert a.exits + b.exits - before == 6
@@ -280,9 +278,7 @@ assert sum(event.kind == "irq" for event in events) == 1
 # Give devices to three VMs. Choose a device, a VM and a kind, then press Give. Find a way in which nobody has an exit for the disk. Then find out why the network card cannot be dedicated, and what the board says to a second owner of the keyboard.
 
 # %%
-from virtlab.show.assign_board import AssignBoard
-
-AssignBoard()
+show.AssignBoard()
 
 # %% [markdown]
 # ## Break it

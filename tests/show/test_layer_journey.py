@@ -10,7 +10,7 @@ from tests.show.looks import check_picture, words_of
 from virtlab.backends import SECTOR
 from virtlab.clock import COSTS
 from virtlab.guest.kernel import VOLUME
-from virtlab.show.layer_journey import journey
+from virtlab.show.layer_journey import layer_journey
 from virtlab.show.layer_lab import LayerLab
 from virtlab.show.layer_runs import (
     FILE,
@@ -118,7 +118,7 @@ RUNS = {way: closed_form(way, 4096) for way in ALL}
 
 
 def test_the_whole_picture_has_every_count():
-    drawn = journey(RUNS, Choice())
+    drawn = layer_journey(RUNS, Choice())
     check_picture(drawn)
     words = words_of(drawn)
     for count in ("DMA: 15 exits", "PIO: 2064 exits", "8 copies", "4128", "476.9", "1.3"):
@@ -129,7 +129,7 @@ def test_the_whole_picture_has_every_count():
 
 
 def test_without_a_run_there_is_a_map_and_no_count():
-    drawn = journey({}, Choice())
+    drawn = layer_journey({}, Choice())
     check_picture(drawn)
     assert not any(word.endswith(("exit", "exits", "copies")) for word in words_of(drawn))
     assert "never runs" not in words_of(drawn)
@@ -141,7 +141,7 @@ def test_each_stage_is_drawn_and_said(choice):
     seen = set()
     path = PATHS[choice.way]
     for stage in range(len(path)):
-        drawn = journey({choice.way: RUNS[choice.way]}, choice, stage)
+        drawn = layer_journey({choice.way: RUNS[choice.way]}, choice, stage)
         check_picture(drawn)
         assert f"now: {path[stage]}" in drawn.text
         seen.add(drawn.svg)
@@ -153,15 +153,15 @@ def test_each_stage_is_drawn_and_said(choice):
     ("way", "unused"), [("syscall", 3), ("hypercall", 1), ("dma", 0), ("pio", 0)]
 )
 def test_what_never_runs_is_said_so(way, unused):
-    drawn = journey({way: RUNS[way]}, Choice(way), len(PATHS[way]) - 1)
+    drawn = layer_journey({way: RUNS[way]}, Choice(way), len(PATHS[way]) - 1)
     assert words_of(drawn).count("never runs") == unused
     assert ("para-virtual: knows the VMM" in words_of(drawn)) == (way == "hypercall")
 
 
 def test_a_count_stands_only_where_the_journey_has_been():
     path = PATHS["pio"]
-    before = journey({"pio": RUNS["pio"]}, Choice("pio"), path.index("c exits") - 1)
-    there = journey({"pio": RUNS["pio"]}, Choice("pio"), path.index("c exits"))
+    before = layer_journey({"pio": RUNS["pio"]}, Choice("pio"), path.index("c exits") - 1)
+    there = layer_journey({"pio": RUNS["pio"]}, Choice("pio"), path.index("c exits"))
     assert "2064 exits" not in words_of(before)
     assert "2064 exits" in words_of(there)
     assert "8 copies" not in words_of(there)

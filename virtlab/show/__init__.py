@@ -3,11 +3,15 @@
 A picture is a pure function of a state, and gives a `Picture`, SVG and text: `address_map`,
 `decode_picture`, `register_picture`, `registers_picture`, `exit_timeline`, `console_picture`,
 `text_screen`, `worlds`, `bars`; of DMA `dma_timeline`, `scatter_picture`; of PCI `topology`,
-`resources`, `tlp_picture`, `config_picture`, `bar_sizing`, `split_picture`. `frame_buffer` is a
-photo of a screen. A table is a `Table`: `trace_table`, `packet_table`, `pin_table`, `cost_table`,
-`listing`. A widget is a thin shell around such functions: `AddressProbe`, `BarLab`, `ConfigView`,
-`DiscoveryPlayer`, `BusLab`, `PresetLab`, `DmaExplorer`, `ExitExplorer`, `PacketViewer`, `Player`,
-`RegisterViewer`, `RequestWalker`, `SplitLab`, `TracePlayer`, `Quiz`, `Predict`, `Note`.
+`resources`, `tlp_picture`, `config_picture`, `bar_sizing`, `split_picture`; of a VMM
+`layer_journey`, `journey_picture`, `looks_picture`, `sizes_picture`, `bitmap_picture`,
+`run_picture`, `page_walk`, `nested_walk`, `remap_picture`, `assign_picture`, `two_vms`.
+`frame_buffer` is a photo of a screen. A table is a `Table`: `trace_table`, `packet_table`,
+`pin_table`, `cost_table`, `descriptor_table`, `listing`. A widget is a thin shell around such
+functions: `AddressProbe`, `AssignBoard`, `BarLab`, `BitmapEditor`, `BusLab`, `ConfigView`,
+`DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`, `Journey`, `LayerLab`, `PacketViewer`, `Player`,
+`PresetLab`, `RegisterViewer`, `RemapLab`, `RequestWalker`, `SplitLab`, `TracePlayer`, `WalkLab`,
+`Quiz`, `Predict`, `Note`.
 
 Read it in this order: `palette`, `svg`, one picture (`maps`), `shell`, one widget (`probe`).
 
@@ -20,21 +24,29 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from virtlab.show.assign_picture import assign_picture
 from virtlab.show.bar_sizing import bar_sizing
+from virtlab.show.bitmap_picture import bitmap_picture
+from virtlab.show.bitmap_run import run_picture
 from virtlab.show.compare import bars
 from virtlab.show.config_bytes import config_picture
 from virtlab.show.console import console_frames, console_picture, explain_access
-from virtlab.show.cost import cost_table
+from virtlab.show.cost import cost_table, price
 from virtlab.show.decode import Range, decode_picture
 from virtlab.show.dma import dma_timeline, tally
 from virtlab.show.framebuffer import frame_buffer
+from virtlab.show.journey_picture import journey_picture
+from virtlab.show.layer_journey import layer_journey
 from virtlab.show.listing import listing
 from virtlab.show.looks import looks_picture, sizes_picture
 from virtlab.show.maps import address_map
+from virtlab.show.nested_walk import nested_walk
 from virtlab.show.nodes import nodes_of, nodes_of_dump
 from virtlab.show.packets import packet_table, tlp_picture
+from virtlab.show.page_walk import page_walk
 from virtlab.show.pins import pin_table
 from virtlab.show.registers import register_picture, registers_picture
+from virtlab.show.remap_picture import descriptor_table, remap_picture
 from virtlab.show.resources import resources
 from virtlab.show.scan_cost import closed_form, purposes
 from virtlab.show.scatter import scatter_picture
@@ -44,32 +56,43 @@ from virtlab.show.svg import Picture
 from virtlab.show.tables import Table, trace_table
 from virtlab.show.timeline import exit_timeline
 from virtlab.show.topology import topology
+from virtlab.show.two_vms import two_vms
 from virtlab.show.worlds import worlds
 
 if TYPE_CHECKING:
+    from virtlab.show.assign_board import AssignBoard
     from virtlab.show.bar_lab import BarLab
+    from virtlab.show.bitmap_editor import BitmapEditor
     from virtlab.show.config_view import ConfigView
     from virtlab.show.discovery_lab import BusLab, PresetLab
     from virtlab.show.discovery_player import DiscoveryPlayer
     from virtlab.show.dma_explorer import DmaExplorer
     from virtlab.show.explorer import ExitExplorer
+    from virtlab.show.journey import Journey
+    from virtlab.show.layer_lab import LayerLab
     from virtlab.show.note import Note
     from virtlab.show.packet_viewer import PacketViewer
     from virtlab.show.player import Player, TracePlayer
     from virtlab.show.probe import AddressProbe
     from virtlab.show.quiz import Predict, Question, Quiz, question
     from virtlab.show.register_viewer import RegisterViewer
+    from virtlab.show.remap_lab import RemapLab
     from virtlab.show.split_lab import SplitLab
+    from virtlab.show.walk_lab import WalkLab
     from virtlab.show.walker import Request, RequestWalker
 
 __all__ = [
     "AddressProbe",
+    "AssignBoard",
     "BarLab",
+    "BitmapEditor",
     "BusLab",
     "ConfigView",
     "DiscoveryPlayer",
     "DmaExplorer",
     "ExitExplorer",
+    "Journey",
+    "LayerLab",
     "Note",
     "PacketViewer",
     "Picture",
@@ -80,36 +103,48 @@ __all__ = [
     "Quiz",
     "Range",
     "RegisterViewer",
+    "RemapLab",
     "Request",
     "RequestWalker",
     "Split",
     "SplitLab",
     "Table",
     "TracePlayer",
+    "WalkLab",
     "address_map",
+    "assign_picture",
     "bar_sizing",
     "bars",
+    "bitmap_picture",
     "closed_form",
     "config_picture",
     "console_frames",
     "console_picture",
     "cost_table",
     "decode_picture",
+    "descriptor_table",
     "dma_timeline",
     "exit_timeline",
     "explain_access",
     "frame_buffer",
+    "journey_picture",
+    "layer_journey",
     "listing",
     "looks_picture",
+    "nested_walk",
     "nodes_of",
     "nodes_of_dump",
     "packet_table",
+    "page_walk",
     "pin_table",
+    "price",
     "purposes",
     "question",
     "register_picture",
     "registers_picture",
+    "remap_picture",
     "resources",
+    "run_picture",
     "scatter_picture",
     "sizes_picture",
     "split_picture",
@@ -118,17 +153,22 @@ __all__ = [
     "tlp_picture",
     "topology",
     "trace_table",
+    "two_vms",
     "worlds",
 ]
 
 _WIDGETS = {
     "AddressProbe": "probe",
+    "AssignBoard": "assign_board",
     "BarLab": "bar_lab",
+    "BitmapEditor": "bitmap_editor",
     "BusLab": "discovery_lab",
     "ConfigView": "config_view",
     "DiscoveryPlayer": "discovery_player",
     "DmaExplorer": "dma_explorer",
     "ExitExplorer": "explorer",
+    "Journey": "journey",
+    "LayerLab": "layer_lab",
     "Note": "note",
     "PacketViewer": "packet_viewer",
     "Player": "player",
@@ -137,10 +177,12 @@ _WIDGETS = {
     "Question": "quiz",
     "Quiz": "quiz",
     "RegisterViewer": "register_viewer",
+    "RemapLab": "remap_lab",
     "Request": "walker",
     "RequestWalker": "walker",
-    "TracePlayer": "player",
     "SplitLab": "split_lab",
+    "TracePlayer": "player",
+    "WalkLab": "walk_lab",
     "question": "quiz",
 }
 """Names that need ipywidgets, and the module each lives in."""

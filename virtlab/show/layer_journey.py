@@ -88,7 +88,7 @@ BOXES = {
 _DOWN = {"SYSCALL": 0, "call": 1, "access": 2}
 
 
-def journey(runs: Mapping[Way, Counts], choice: Choice, stage: int | None = None) -> Picture:
+def layer_journey(runs: Mapping[Way, Counts], choice: Choice, stage: int | None = None) -> Picture:
     """The places, with the counts of `runs`, by way; without any run, the places alone.
 
     With a `stage` it is the journey of `choice` as far as that place, which is lit; without, all

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from virtlab.show.frames import ACTIONS, PlayerState, last
-from virtlab.show.layer_journey import journey
+from virtlab.show.layer_journey import layer_journey
 from virtlab.show.layer_runs import SIZES, WAYS, Choice, experiment
 from virtlab.show.layer_words import PATHS, explain
 from virtlab.show.shell import Shell, button, choice, drawing, row, said, sentence, shown
@@ -59,7 +59,7 @@ class LayerLab(Shell):
 
     def _show(self) -> None:
         counts = experiment(self.state)
-        drawn = journey({self.state.way: counts}, self.state, self.stage.index)
+        drawn = layer_journey({self.state.way: counts}, self.state, self.stage.index)
         where = f"Step {self.stage.index + 1} of {self.stage.length}. "
         self._picture.value = shown(drawn)
         self._says.value = said(where + explain(self.state, counts, self.stage.index))
