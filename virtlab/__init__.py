@@ -14,10 +14,11 @@ Read it in this order. Each step needs only those before it.
 6. `vmm.io_bitmap`    which ports exit; then `vmm.exits`, what an exit is
 7. `vmm.ept`          which memory exits; then `vmm.shadow`, the same without hardware's help
 8. `vmm.vcpu`         the vCPU that meets them; then `vmm.vmm`, the loop that handles its exits
-9. `pci.config`       what every card has; then `pci.bus`, who claims a request, and `guest.pci`
-10. `devices.ata`     a card that moves bytes itself; then `devices.e1000`, one with two rings
-11. `machine`         everything wired together; `cards` and `firmware` are what is plugged in
-12. `show`            the pictures; `course`, the checks and the `virtlab` command
+9. `vmm`              what else a VMM does, part by part; `hosts.real_code`, guests of machine code
+10. `pci.config`       what every card has; then `pci.bus`, who claims a request, and `guest.pci`
+11. `devices.ata`     a card that moves bytes itself; then `devices.e1000`, one with two rings
+12. `machine`         everything wired together; `cards` and `firmware` are what is plugged in
+13. `show`            the pictures; `course`, the checks and the `virtlab` command
 
 `wire`, `errors`, `trace`, `clock`, `memory`, `interrupts` and `backends` are the ground under all
 of it. Look into them when a name sends you there. `docs/architecture.md` has the picture.

@@ -220,7 +220,7 @@ class PcVm(PcDevices):
     """A virtual machine on `host`: virtual devices of its own, and a vCPU that may exit.
 
     At first every port traps, and only RAM is mapped. `vm.assign_ports` and `vm.assign_memory` give
-    it the host's hardware. `paging` is how memory is intercepted.
+    it the host's hardware. `paging` is how memory is intercepted, `name` what a trace calls the VM.
     """
 
     def __init__(
@@ -228,9 +228,10 @@ class PcVm(PcDevices):
         host: Pc,
         paging: Literal["ept", "shadow"] = "ept",
         pci: Topology = "conventional",
+        name: str = "vm",
     ) -> None:
         self.host = host
-        self.vm = VirtualMachine(host, host.frames, VM_RAM, paging=paging)
+        self.vm = VirtualMachine(host, host.frames, VM_RAM, paging=paging, name=name)
         super().__init__(host.clock, host.trace, self.vm.ram, pci=pci)
         self.vm.vmm.controller = self.pic
         self.map_into(self.vm.ports, self.vm.memory)
@@ -251,9 +252,10 @@ def lesson_vm(
     host: Pc | None = None,
     paging: Literal["ept", "shadow"] = "ept",
     pci: Topology = "conventional",
+    name: str = "vm",
 ) -> PcVm:
     """A virtual machine on `host`, or on a new lesson PC."""
-    return PcVm(host or lesson_pc(), paging, pci)
+    return PcVm(host or lesson_pc(), paging, pci, name)
 
 
 @cache

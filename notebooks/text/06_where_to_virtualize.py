@@ -357,7 +357,7 @@ show.Quiz([
 #
 # **Read the code**, in this order: `virtlab/guest/kernel.py` (the layers), `virtlab/vmm/hypercalls.py` (one request, checked), `virtlab/vmm/syscalls.py` (a call that never arrives).
 #
-# **Exercise**: [problem set 3](../exercises/ps03/ps03.ipynb), where you set up the bitmap that makes port accesses trap.
+# **Exercise**: task 1 of [problem set 3](../exercises/ps03/ps03.ipynb): count one request at three layers, and serve it at two of them.
 #
 # **Next**: lesson 07, the device model. Who answers all those exits, and where does it live?
 

@@ -337,7 +337,7 @@ show.Quiz([
 #
 # **Read the code**, in this order: `virtlab/vmm/placement.py` (two homes, one function), `virtlab/vmm/service/server.py` (a device's process in a page), `virtlab/vmm/service/remote.py` (what the guest sees when nobody answers).
 #
-# **Exercise**: task 2 of [problem set 3](../exercises/ps03/ps03.ipynb): a model in another process, and how to call it less often.
+# **Exercise**: task 2 of [problem set 3](../exercises/ps03/ps03.ipynb): a model in another process, with as few switches as it can have.
 #
 # **Next**: lesson 08, discovery. How does a guest find a device that was never there?
 

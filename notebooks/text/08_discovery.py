@@ -287,7 +287,7 @@ show.Quiz([
 #
 # **Read the code**, in this order: `virtlab/guest/probe.py` (seven looks), `virtlab/vmm/preset.py` (how little it takes, and where it ends), `virtlab/devices/pvpanic.py` (a device in one register).
 #
-# **Exercise**: [problem set 3](../exercises/ps03/ps03.ipynb), the task on preset status and the behaviour of a bus.
+# **Exercise**: task 3 of [problem set 3](../exercises/ps03/ps03.ipynb): a machine to be found, from preset status to a bus.
 #
 # **Next**: lesson 09, interception. How does the VMM get to see an access at all?
 

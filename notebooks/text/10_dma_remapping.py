@@ -410,7 +410,7 @@ show.Quiz([
 #
 # **Read the code**, in this order: `virtlab/vmm/dma_remap.py` (one look-up, and a batch of them), `virtlab/vmm/mediated_ide.py` (a table becomes another table), `virtlab/vmm/pinning.py` (who may move what).
 #
-# **Exercise**: the DMA remapper of [problem set 3](../exercises/ps03/ps03.ipynb).
+# **Exercise**: task 7 of [problem set 3](../exercises/ps03/ps03.ipynb): move the DMA to the right frames.
 #
 # **Next**: lesson 11, four kinds of device. Who owns a card, and how do several VMs share one?
 

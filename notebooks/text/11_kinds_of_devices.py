@@ -35,11 +35,10 @@ show.assign_picture(experiment(START))
 # Two VMs are enough from here on. The `ledger` knows which kinds each device can be, and who has it.
 
 # %%
-from virtlab.vmm.assignment import Kind, Ledger, rename
+from virtlab.vmm.assignment import Kind, Ledger
 
 host = machine.lesson_pc()
-a, b = machine.lesson_vm(host), machine.lesson_vm(host)
-rename(a, "A"), rename(b, "B")
+a, b = machine.lesson_vm(host, name="A"), machine.lesson_vm(host, name="B")
 ledger = Ledger({"keyboard": [Kind.DEDICATED], "display": [Kind.DEDICATED],
                  "disk": [Kind.PARTITIONED], "network card": [Kind.SHARED]})
 
@@ -437,7 +436,7 @@ show.Quiz([
 #
 # **Read the code**, in this order: `virtlab/vmm/dedicated.py` (the same device, two ways), `virtlab/vmm/shared_nic.py` (three rules, and the door), `virtlab/devices/vlink.py` (how one invents a device).
 #
-# **Exercise**: the partitioned disk and the virtual link of [problem set 3](../exercises/ps03/ps03.ipynb).
+# **Exercise**: tasks 8 and 9 of [problem set 3](../exercises/ps03/ps03.ipynb): one disk for many, one card for all, and a cable that is none.
 #
 # **Next**: lesson 12, the path of one request. Where do all these exits and copies go, and which of them does virtio save?
 

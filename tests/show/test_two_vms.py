@@ -9,7 +9,6 @@ from virtlab.guest.pic import Pics
 from virtlab.guest.vlink import LinkDriver
 from virtlab.show.two_vms import arrows, two_vms
 from virtlab.trace import Event
-from virtlab.vmm.assignment import rename
 from virtlab.vmm.vlink import PLACE, LinkBetween
 
 REGISTERS = {PLACE: LinkRegisters.registers}
@@ -19,9 +18,7 @@ REGISTERS = {PLACE: LinkRegisters.registers}
 def events():
     """One message from A to B, who sleeps."""
     host = machine.lesson_pc()
-    guests = [machine.lesson_vm(host) for _ in range(2)]
-    for letter, guest in zip("AB", guests, strict=True):
-        rename(guest, letter)
+    guests = [machine.lesson_vm(host, name=letter) for letter in "AB"]
     LinkBetween(*guests)
     ends = [LinkDriver(guest.cpu, PLACE, 0x8000) for guest in guests]
     for guest, end in zip(guests, ends, strict=True):

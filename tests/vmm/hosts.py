@@ -8,7 +8,7 @@ from virtlab.guest.e1000 import E1000Driver
 from virtlab.guest.pci import find
 from virtlab.guest.pci_resources import enumerate_pci
 from virtlab.guest.pic import Pics
-from virtlab.vmm.assignment import Kind, Ledger, rename
+from virtlab.vmm.assignment import Kind, Ledger
 from virtlab.vmm.dedicated import Dedicated
 from virtlab.vmm.interrupt_relay import HostInterrupts
 from virtlab.vmm.partitioned import PartitionedDisk, PhysicalDisk
@@ -47,9 +47,8 @@ class Hotel:
     host: machine.Pc = field(default_factory=machine.lesson_pc)
 
     def __post_init__(self):
-        self.guests = [machine.lesson_vm(self.host) for _ in range(self.count)]
-        for letter, guest in zip("ABCDEFGH", self.guests, strict=False):
-            rename(guest, letter)
+        names = "ABCDEFGH"[: self.count]
+        self.guests = [machine.lesson_vm(self.host, name=name) for name in names]
         self.interrupts = HostInterrupts(self.host)
         self.ledger = Ledger(DEVICES)
 

@@ -110,6 +110,13 @@ def sandbox() -> str | None:
     return None if tried is None else program("bwrap")
 
 
+def services() -> str | None:
+    """Whether a device model can be a process of its own here."""
+    from virtlab.vmm.service.process import why_not
+
+    return None if why_not() else "processes, sockets and shared memory"
+
+
 @dataclass(frozen=True)
 class Check:
     """One thing a machine may have: how to look for it, what it is for, how to get it.
@@ -147,6 +154,13 @@ CHECKS = (
         lambda: importable("unicorn"),
         "guest code on an emulated processor",
         "pip install -c constraints.txt -e '.[x86]'",
+    ),
+    Check(
+        "services",
+        services,
+        "device models in processes of their own",
+        "use Linux or macOS, or WSL on Windows",
+        hardware=True,
     ),
     Check(
         "sandbox", sandbox, "running other people's answers safely", "sudo apt install bubblewrap"

@@ -29,7 +29,7 @@ from virtlab.guest.pic import Pics
 from virtlab.guest.ps2 import Ps2
 from virtlab.guest.vlink import LinkDriver
 from virtlab.show.assign_state import CAN_BE, DIRECT, LINK, VMS, Given
-from virtlab.vmm.assignment import Ledger, rename
+from virtlab.vmm.assignment import Ledger
 from virtlab.vmm.dedicated import Dedicated
 from virtlab.vmm.interrupt_relay import HostInterrupts
 from virtlab.vmm.partitioned import PartitionedDisk, PhysicalDisk
@@ -63,9 +63,7 @@ class Lab:
 
     def __init__(self, given: tuple[Given, ...]) -> None:
         self.host = machine.lesson_pc()
-        self.guests = {vm: machine.lesson_vm(self.host) for vm in VMS}
-        for vm, guest in self.guests.items():
-            rename(guest, vm)
+        self.guests = {vm: machine.lesson_vm(self.host, name=vm) for vm in VMS}
         self.interrupts = HostInterrupts(self.host)
         self.ledger = Ledger(CAN_BE)
         self.work: list[tuple[Given, Work]] = []

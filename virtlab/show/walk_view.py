@@ -180,7 +180,7 @@ def _verdict(tables: Walkable, problem: str, address: int, write: bool) -> str:
         exit = tables.translate(address, 1, write)
         if isinstance(exit, EptViolation):
             return f"EPT violation, qualification {exit.qualification:#x}"
-        return "EPT misconfiguration"
+        return f"EPT misconfiguration, {problem}"
     if problem == NOT_CANONICAL:
         return "#GP, the address is not canonical"
     return f"page fault, {error_words(tables, problem, write)}"

@@ -61,11 +61,6 @@ class Guest(Protocol):
     pic: PicPair
 
 
-def rename(guest: Guest, words: str) -> None:
-    """Call a VM `words`, in the ledger and in the trace."""
-    guest.vm.name = guest.vm.vmm.name = words
-
-
 class Ledger:
     """`devices` says which kinds each of the host's devices can be.
 
