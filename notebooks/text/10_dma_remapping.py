@@ -138,7 +138,8 @@ show.exit_timeline(turns, limit=20, title="Seven exits, two transfers, one inter
 # %%
 seen = a.cpu.load(slot.bar(0) + 0x88, 8)             # DMA_DESTINATION
 real = board.cards.edu.edu.values[0x88]
-assert seen == TARGET and real == pieces[1].hpa
+assert seen == TARGET
+assert real == pieces[1].hpa
 hex(seen), hex(real)
 
 # %% [markdown] tags=["topic:S20"]
@@ -218,7 +219,8 @@ driver.from_device(TARGET, 512, interrupt=True)
 pics.eoi(slot.line)
 
 assert under_way == [2, None]                        # two frames, and the move was refused
-assert len(pins) == 0 and mover.move(a.vm, TARGET)   # afterwards it may
+assert len(pins) == 0
+assert mover.move(a.vm, TARGET)
 assert a.cpu.read(TARGET, 512) == b"card" * 128
 
 # %% [markdown] tags=["topic:S27"]
@@ -249,7 +251,8 @@ show.Predict(
 a.cpu.write(0x5000, b"A's own")
 told = exits_of(lambda: direct.to_device(hpa, 7, interrupt=True))
 pics.eoi(second.line)
-assert told == 1 and bytes(board.cards.edu2.edu.buffer[:7]) == b"A's own"
+assert told == 1
+assert bytes(board.cards.edu2.edu.buffer[:7]) == b"A's own"
 
 # %% [markdown]
 # It has two costs. The VMM cannot know when A forgets the number, so this page is pinned for good. And nobody checks what A stores: it may name any frame. Do this only with a guest that you trust with the whole host.
@@ -287,7 +290,8 @@ show.Predict(
 # %%
 frame = nic.address + bytes.fromhex("020000000001 88b5") + b"whenever I like".ljust(46)
 arrival = exits_of(lambda: board.cable.b.send(frame))    # somebody at the other end
-assert nic.receive().frame == frame and arrival == 0
+assert nic.receive().frame == frame
+assert arrival == 0
 
 # %% [markdown]
 # The card used A's own numbers, and each landed in the right frame, with no exit. Now A tries to abuse it. A plain store puts the address of B's frame into the next descriptor.
