@@ -10,7 +10,7 @@ from virtlab.cpu import Recorder
 from virtlab.guest.ps2 import Ps2
 from virtlab.guest.uart import UartDriver
 from virtlab.vmm.assignment import Kind
-from virtlab.vmm.dedicated import Forwarded
+from virtlab.vmm.forwarded import Forwarded
 from virtlab.vmm.physical import Physical
 
 WAYS = ("forwarded", "direct")

@@ -12,5 +12,6 @@ Around it, each part by itself:
     what a guest finds                     preset
     where a device model lives             placement, service/, irqchip
     a physical card's DMA                  dma_remap, pinning, mediator, mediated_edu, mediated_ide
-    who has which device                   assignment, dedicated, partitioned, shared_nic, vlink
+    who has which device                   assignment, dedicated, forwarded, partitioned,
+                                           shared_nic, vlink
 """

@@ -21,27 +21,12 @@ from typing import Literal
 
 from virtlab.bus import AddressSpace, Mapping
 from virtlab.vmm.assignment import Board, Guest, Kind, Ledger
+from virtlab.vmm.forwarded import Forwarded
 from virtlab.vmm.interrupt_relay import HostInterrupts
 from virtlab.vmm.physical import Physical
 from virtlab.vmm.virtual_machine import VirtualMachine
 
 How = Literal["forwarded", "direct"]
-
-
-class Forwarded:
-    """A virtual device that is the physical one: each access is made again at `base` of `space`."""
-
-    def __init__(self, space: AddressSpace, base: int) -> None:
-        self.space = space
-        self.base = base
-
-    def read(self, offset: int, size: int) -> int:
-        """What the physical device answers."""
-        return self.space.read(self.base + offset, size)
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        """The physical device gets it."""
-        self.space.write(self.base + offset, size, value)
 
 
 class Dedicated:

@@ -39,7 +39,8 @@ from virtlab.guest.ata_ports import PRIMARY, SECONDARY
 from virtlab.guest.ata_regions import LIMIT, prd_table
 from virtlab.memory import GuestMemory
 from virtlab.vmm.dma_remap import Piece, Translator
-from virtlab.vmm.mediator import At, Mediator, bar_of, listen, stand_behind
+from virtlab.vmm.forwarded import Forwarded
+from virtlab.vmm.mediator import Mediator, bar_of, listen, stand_behind
 from virtlab.vmm.pinning import Pins
 from virtlab.vmm.virtual_machine import VirtualMachine
 
@@ -63,7 +64,7 @@ class MediatedMaster(Mediator):
         self,
         vm: VirtualMachine,
         virtual: IdeFunction,
-        hardware: At,
+        hardware: Forwarded,
         table: int,
         hole: int,
         pins: Pins | None = None,
@@ -200,7 +201,7 @@ class MediatedIde:
             MediatedMaster(
                 vm,
                 virtual,
-                At(bar.space, bar.base + BUS_MASTER * n),
+                Forwarded(bar.space, bar.base + BUS_MASTER * n),
                 table + BOUNDARY * n,
                 hole,
                 pins,

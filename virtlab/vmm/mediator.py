@@ -19,31 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from virtlab.bus import AddressSpace, Device
+from virtlab.bus import Device
 from virtlab.errors import DmaFault
 from virtlab.interrupts import IrqLine
 from virtlab.pci.bars import Bar
 from virtlab.pci.config import Header
 from virtlab.pci.function import Function
 from virtlab.vmm.dma_remap import Piece, SoftwareRemapper, Translator
+from virtlab.vmm.forwarded import Forwarded
 from virtlab.vmm.pinning import Pins
 from virtlab.vmm.virtual_machine import VirtualMachine
-
-
-class At:
-    """What `space` has from `base` on, as a device: how a VMM speaks to a physical one."""
-
-    def __init__(self, space: AddressSpace, base: int) -> None:
-        self.space = space
-        self.base = base
-
-    def read(self, offset: int, size: int) -> int:
-        """A load or an `IN` of the host."""
-        return self.space.read(self.base + offset, size)
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        """A store or an `OUT` of the host."""
-        self.space.write(self.base + offset, size, value)
 
 
 def _find(function: Function, register: str) -> Bar:
@@ -53,7 +38,7 @@ def _find(function: Function, register: str) -> Bar:
     raise ValueError(f"{function} has no {register}")
 
 
-def bar_of(vm: VirtualMachine, physical: Function, register: str) -> At:
+def bar_of(vm: VirtualMachine, physical: Function, register: str) -> Forwarded:
     """The physical card's BAR in the host's own space.
 
     `ValueError` unless the host's firmware has placed it, and lets the card answer and do DMA.
@@ -63,7 +48,7 @@ def bar_of(vm: VirtualMachine, physical: Function, register: str) -> At:
     if not (enabled and bar.enabled(physical.header)):
         raise ValueError(f"{physical} is not set up: enumerate the host's buses first")
     space = vm.host.ports if bar.space == "port" else vm.host.memory
-    return At(space, bar.address(physical.header))
+    return Forwarded(space, bar.address(physical.header))
 
 
 def stand_behind(function: Function, register: str, device: Device) -> None:
