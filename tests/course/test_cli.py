@@ -159,14 +159,13 @@ def test_doctor_asks_whether_the_sandbox_and_kvm_really_work(monkeypatch, tmp_pa
     assert doctor.sandbox() == f"bubblewrap 0.8.0 ({tmp_path / 'bwrap'})"
     monkeypatch.setenv("BAD", "1")
     assert doctor.sandbox() is None
-    monkeypatch.setattr(os, "open", lambda *_: 99)
-    monkeypatch.setattr(os, "close", lambda _: None)
-    assert doctor.kvm() == "/dev/kvm opens"
+    monkeypatch.setattr(os, "access", lambda *_: True)
+    monkeypatch.setattr(doctor, "output", lambda command: "HLT")
+    assert doctor.kvm() == "a guest ran on /dev/kvm"
+    monkeypatch.setattr(doctor, "output", lambda command: None)
+    assert doctor.kvm() is None
 
 
 def test_doctor_without_kvm(monkeypatch):
-    def refuse(*_):
-        raise PermissionError
-
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     assert doctor.kvm() is None

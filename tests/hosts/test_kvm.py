@@ -14,6 +14,7 @@ from tests.needs import needs_kvm
 from virtlab.guest import programs
 from virtlab.hosts.kvm import KvmMachine, KvmProcessor, api, available
 from virtlab.hosts.kvm import processor as processor_module
+from virtlab.hosts.kvm.__main__ import main
 from virtlab.hosts.kvm.machine import Slot, Stored, slots
 from virtlab.machine import lesson_vm
 from virtlab.memory import PAGE
@@ -89,14 +90,21 @@ def test_slots_map_each_page_once_and_are_few(pages):
         assert joined != other
 
 
-def test_available_is_what_can_be_opened(monkeypatch):
-    monkeypatch.setattr(api, "DEVICE", "/dev/null")
-    assert available()
+def test_without_the_device_it_is_not_available(monkeypatch):
     monkeypatch.setattr(api, "DEVICE", "/nothing/here")
+    assert not available()
+    monkeypatch.setattr(api, "DEVICE", "/dev/null")
     assert not available()
 
 
 # -- on the real processor
+
+
+@needs_kvm
+def test_a_small_guest_is_the_proof(capsys):
+    assert available()
+    main()
+    assert capsys.readouterr().out == "HLT (reason 12, qualification 0x0)\n"
 
 
 @needs_kvm

@@ -32,3 +32,8 @@ def test_the_end_is_told(name):
     vm = lesson_vm()
     FAULT.load(vm.vm.ram)
     assert HOSTS[name].run(vm.vm, FAULT.code) == TripleFault()
+
+
+def test_where_there_is_no_linux_kvm_is_not_here(monkeypatch):
+    monkeypatch.setattr(real_code, "find_spec", lambda name: None)
+    assert hosts_here() == ["python"]

@@ -15,8 +15,6 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from virtlab.guest.small import SmallGuest
-from virtlab.hosts.kvm import KvmProcessor
-from virtlab.hosts.kvm import available as kvm_available
 from virtlab.hosts.tiny_vm import TinyVm
 from virtlab.trace import Event
 from virtlab.vmm.exits import Exit
@@ -48,7 +46,17 @@ def _on_unicorn(vm: VirtualMachine, code: bytes) -> Exit:
     return run_guest(UnicornProcessor(vm), vm.vmm)
 
 
+def _kvm_here() -> bool:
+    if find_spec("fcntl") is None:
+        return False
+    from virtlab.hosts.kvm import available
+
+    return available()
+
+
 def _on_kvm(vm: VirtualMachine, code: bytes) -> Exit:
+    from virtlab.hosts.kvm import KvmProcessor
+
     with KvmProcessor(vm) as processor:
         return run_guest(processor, vm.vmm)
 
@@ -63,7 +71,7 @@ HOSTS = {
             lambda: find_spec("unicorn") is not None,
             _on_unicorn,
         ),
-        CodeHost("kvm", "the real processor", kvm_available, _on_kvm),
+        CodeHost("kvm", "the real processor", _kvm_here, _on_kvm),
     )
 }
 """The hosts by name."""

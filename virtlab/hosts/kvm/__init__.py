@@ -7,12 +7,11 @@
 Read `api`, the kernel's layouts and numbers; `machine`, a VM as the kernel has it; `processor`,
 which turns what KVM says into our exit records.
 
-Linux only, and only where `/dev/kvm` opens: `available()` says so. Nothing here is imported by the
-core. Source: Linux, Documentation/virt/kvm/api.rst (the sections are cited by number).
+Linux only, and only where `/dev/kvm` gives a vCPU: `available()` says so. Nothing here is imported
+by the core. Source: Linux, Documentation/virt/kvm/api.rst (the sections are cited by number).
 """
 
-from virtlab.hosts.kvm.api import available
-from virtlab.hosts.kvm.machine import KvmMachine
+from virtlab.hosts.kvm.machine import KvmMachine, available
 from virtlab.hosts.kvm.processor import KvmProcessor
 
 __all__ = ["KvmMachine", "KvmProcessor", "available"]

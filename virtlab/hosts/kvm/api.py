@@ -14,8 +14,6 @@ arch/x86/include/uapi/asm/kvm.h; api.rst 4 (calls), 5 (`struct kvm_run`).
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
 from virtlab.wire import u8, u16, u32, u64
@@ -131,12 +129,3 @@ INTERRUPT = _call(0x86, u32)
 CAP_COALESCED_MMIO = 15
 """`CHECK_EXTENSION` answers the page of a vCPU's memory that has the ring; 0 if there is none."""
 IOEVENTFD_DATAMATCH, IOEVENTFD_PIO = 1, 2
-
-
-def available() -> bool:
-    """Whether this process may open `/dev/kvm`."""
-    try:
-        os.close(os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True

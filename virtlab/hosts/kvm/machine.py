@@ -191,3 +191,12 @@ class KvmMachine:
             found.append(Stored(gpa, size, data & ((1 << 8 * min(size, 8)) - 1)))
             first_last[0] = (first + 1) % count
         return found
+
+
+def available() -> bool:
+    """Whether this process can have a VM and a vCPU of `/dev/kvm`."""
+    try:
+        KvmMachine().close()
+    except OSError:
+        return False
+    return True
