@@ -136,6 +136,10 @@ def test_it_gives_up_where_nothing_comes(world, uart):
         uart.get()
 
 
+ARRIVED = (Cause.DATA_AVAILABLE, Cause.CHARACTER_TIMEOUT)
+"""QEMU's time is real: on a busy machine four character times pass between two accesses."""
+
+
 def test_by_interrupt_it_receives(world):
     uart = UartDriver(PortRegisters(world.cpu))
     uart.init(trigger=1)
@@ -143,7 +147,8 @@ def test_by_interrupt_it_receives(world):
     assert uart.service() == []
     uart.put_reg(MCR, MCR.LOOP.mask)
     uart.write(b"ping")
-    assert uart.service() == [Cause.DATA_AVAILABLE]
+    [cause] = uart.service()
+    assert cause in (ARRIVED if world.name == "qemu" else ARRIVED[:1])
     assert uart.received == b"ping"
 
 
@@ -154,10 +159,6 @@ def test_by_interrupt_it_sends(world, uart):
     assert world.sent() == bytes(40)
     assert uart.get_reg(IER) == 0
     assert uart.service() == []
-
-
-ARRIVED = (Cause.DATA_AVAILABLE, Cause.CHARACTER_TIMEOUT)
-"""QEMU's time is real: on a busy machine four character times pass between two accesses."""
 
 
 def test_by_interrupt_errors_come_first(world):
