@@ -434,3 +434,13 @@ def page_verdict(right):
 
 def test_the_judge_is_the_library():
     assert isinstance(Tree().ept, Ept)
+
+
+def test_a_table_that_was_spoilt_away_cannot_be_spoilt_again():
+    tree = Tree()
+    tree.plant(0x5000, 1, 0x9000 | 7)
+    tree.spoil(0x5000, 2, 1 << 30)  # the table of level 1 is now where no memory is
+    before = tree.ram.bytes.copy()
+    assert tree.ept.walk(0x5000).steps[-1].entry_at >= 1 << 30
+    tree.spoil(0x5000, 1, 1)
+    assert (tree.ram.bytes == before).all()

@@ -6,7 +6,10 @@ it gets the processor's answer.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from virtlab.course.ps3.machines import Memory
+from virtlab.errors import DmaFault
 from virtlab.memory import PAGE, GuestMemory
 from virtlab.vmm.ept import RIGHTS, Ept
 from virtlab.vmm.frames import Frames
@@ -57,12 +60,14 @@ class Tree:
         self.ram.store(table + 8 * index(gpa, level), 8, entry)
 
     def spoil(self, gpa: int, level: int, flip: int) -> None:
-        """Change bits of the entry that a walk for `gpa` uses at `level`, if it comes so far."""
-        table = self.ept.root
+        """Change bits of the entry that a walk for `gpa` uses at `level`, if it comes so far.
+
+        A table may lie where the host has no memory, after an entry above it was spoilt.
+        """
         for step in self.ept.walk(gpa).steps:
             if step.level == level:
-                self.ram.store(table + 8 * index(gpa, level), 8, step.entry ^ flip)
-            table = step.entry & ADDRESS
+                with suppress(DmaFault):
+                    self.ram.store(step.entry_at, 8, step.entry ^ flip)
 
 
 def text(walk: Walk) -> str:
