@@ -69,6 +69,23 @@ def pci(options: argparse.Namespace) -> str:
     return "\n".join([tree_text(functions), *notes])
 
 
+# -- ring
+
+
+def ring_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``virtlab inspect ring``."""
+    from virtlab.course.inspect_ring import arguments
+
+    arguments(parser)
+
+
+def ring(options: argparse.Namespace) -> str:
+    """The virtqueues of a memory snapshot: what is pending, and what is wrong."""
+    from virtlab.course.inspect_ring import run
+
+    return run(options)
+
+
 SUBJECTS = (
     Subject(
         "pci",
@@ -76,6 +93,13 @@ SUBJECTS = (
         "virtlab inspect pci dump.txt",
         pci_arguments,
         pci,
+    ),
+    Subject(
+        "ring",
+        "say what is pending in the virtqueues of a memory snapshot, and what is wrong with them",
+        "virtlab inspect ring snapshot.npz",
+        ring_arguments,
+        ring,
     ),
 )
 

@@ -53,7 +53,7 @@ LAYERS = (
 )
 """From the ground up."""
 
-PLANNED = ("iommu/", "virtio/")
+PLANNED = ("iommu/",)
 """Members that have their place and are to come: drawn with a dashed outline."""
 
 _TINTS = (GREY_TINT, SKY_TINT, GREEN_TINT, YELLOW_TINT, ORANGE_TINT, PURPLE_TINT)

@@ -1,0 +1,247 @@
+"""The device's side of a split virtqueue: take a chain that is available, give it back used.
+
+    avail ring   [ 3 ][ 0 ][ 5 ]  idx 3        pop(): the entry at last_avail, then its chain
+                        ^ last_avail 1
+    used ring    [ 3, 512 ]       idx 1        push(chain, 512): an element, then the index
+                             ^ used 1
+
+The idea: the queue is memory and four counts. The driver moves `avail.idx`, the device all others:
+`last_avail` (chains taken), `used` (chains given back), `signalled` (of those, told to the driver).
+
+The rule that keeps it simple: counts run free and are reduced where they meet memory. And a count
+moves last: whatever is refused, by `GuestError`, has moved nothing.
+
+    signalled <= used <= last_avail <= the driver's avail idx <= used + size
+
+`reset` and `enable` are the queue's reset and its configuration (virtio 1.3 2.6.1); a queue that is
+not `ready` has no chains and notifies nobody. NOTIFY_ON_EMPTY of legacy devices is left out.
+
+Source: virtio 1.3 2.7, 2.7.6 to 2.7.10, 2.7.13, 2.7.14.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from virtlab.errors import GuestError
+from virtlab.memory import Dma
+from virtlab.virtio.chain import Chain, check_memory, guests_memory
+from virtlab.virtio.features import Feature, Features
+from virtlab.virtio.layouts import (
+    NO_INTERRUPT,
+    NO_NOTIFY,
+    USED_ELEM,
+    SplitRings,
+    need_event,
+    packer,
+)
+from virtlab.virtio.ordering import Barrier, Order, no_barrier
+from virtlab.virtio.split_chain import CLAUSES, check_rings, walk
+from virtlab.wire import all_ones
+
+_pack_used = packer(USED_ELEM).pack
+
+
+class SplitQueue:
+    """A split virtqueue in the memory behind `dma`. It is not ready until `enable`.
+
+    `interrupt` is called when the driver shall be told; `barrier` at each point of `Order`.
+    """
+
+    def __init__(
+        self,
+        dma: Dma,
+        interrupt: Callable[[], None] | None = None,
+        barrier: Barrier = no_barrier,
+    ) -> None:
+        self.dma = dma
+        self.interrupt = interrupt or _nobody
+        self.barrier = barrier
+        self.reset()
+
+    # -- configuration
+
+    def reset(self) -> None:
+        """Back to the default: not ready, all counts 0. Chains in flight are forgotten (2.6.1.1.1).
+
+        The device must forget them too.
+        """
+        self.ready = False
+        self.rings = SplitRings(0, 0, 0, 0)
+        self.features: Features = frozenset()
+        self.last_avail = self.used = self.signalled = 0
+        self.listening = True
+        self._order = np.zeros(0, np.uint16)
+
+    def enable(self, rings: SplitRings, features: Features = frozenset(), base: int = 0) -> None:
+        """Use the queue that lies at `rings`, from entry `base` on (0, or where another left off).
+
+        `GuestError` if such a queue is not allowed; then it is as it was.
+        """
+        check_rings(rings)
+        self.reset()
+        self.rings, self.features = rings, features
+        self.last_avail = self.used = self.signalled = base
+        # In order, the heads that were taken, by position: who is next to be given back.
+        self._order = np.zeros(rings.size if Feature.IN_ORDER in features else 0, np.uint16)
+        self.ready = True
+
+    @property
+    def size(self) -> int:
+        """Entries in the queue."""
+        return self.rings.size
+
+    @property
+    def in_flight(self) -> int:
+        """Chains that were taken and not given back."""
+        return self.last_avail - self.used
+
+    # -- available chains
+
+    def available(self) -> int:
+        """How many chains wait to be taken. `GuestError` if the index cannot be right."""
+        if not self.ready:
+            return 0
+        waiting = (self._load(self.rings.avail_field("idx")) - self.last_avail) & 0xFFFF
+        # `idx` only increases, and there are never more than Queue Size buffers in the queue: those
+        # in flight count. So an index that ran backwards is one that ran much too far.
+        if waiting + self.in_flight > self.size:
+            why = f"avail idx jumped by {waiting}, with {self.in_flight} of {self.size} in flight"
+            raise GuestError(why, "virtio 1.3 2.7.6.1")
+        return waiting
+
+    def pop(self) -> Chain | None:
+        """Take the next chain; None if there is none. `GuestError` if it breaks a rule.
+
+        In this order: the available index, the head, each descriptor, the buffers, their memory.
+        """
+        if not self.available():
+            return None
+        self.barrier(Order.AVAIL_IDX_THEN_ENTRY)
+        chain = self.peek(self.last_avail)
+        check_memory(self.dma, chain.buffers, CLAUSES)
+        if self.listening and self._events:
+            self._listen(self.last_avail + 1)
+        if len(self._order):
+            self._order[self.last_avail % self.size] = chain.head
+        self.last_avail += 1
+        return chain
+
+    def peek(self, position: int) -> Chain:
+        """The chain whose entry is at `position`, without taking it or looking at its memory."""
+        head = self._load(self.rings.avail_at(position))
+        # Each entry is the head of a chain, so the index of a descriptor.
+        if head >= self.size:
+            raise GuestError(f"head {head} in a queue of {self.size}", "virtio 1.3 2.7.6")
+        return walk(self.dma, self.rings, self.features, head)
+
+    # -- used chains
+
+    def push(self, chain: Chain, written: int = 0, count: int = 1) -> None:
+        """Give `chain` back, with the first `written` of its writable bytes written.
+
+        In order, `chain` may stand for itself and the `count` - 1 taken before it, which were
+        written completely: one element for all, at the position of the first (2.7.9). `ValueError`
+        for more chains than are in flight, or one that is not next in order; `GuestError` if the
+        used ring is not memory.
+        """
+        self._check_push(chain, written, count)
+        # The element is complete before the index says so. Its `len` may be less than was written.
+        element = _pack_used(chain.head, min(written, all_ones(4)))
+        with guests_memory(CLAUSES.address):
+            self.dma.write(self.rings.used_at(self.used), element)
+        self.barrier(Order.ELEMENT_THEN_USED_IDX)
+        self._store(self.rings.used_field("idx"), self.used + count)
+        self.used += count
+
+    def _check_push(self, chain: Chain, written: int, count: int) -> None:
+        if not 1 <= count <= self.in_flight:
+            raise ValueError(f"{self.in_flight} chains are in flight: cannot give {count} back")
+        if not 0 <= written <= chain.writable:
+            raise ValueError(f"the chain has {chain.writable} writable bytes, not {written}")
+        if len(self._order):
+            head = int(self._order[(self.used + count - 1) % self.size])
+            if head != chain.head:
+                raise ValueError(f"in order, chain {head} is next, not {chain.head}")
+        elif count > 1:
+            raise ValueError("only in order may one element stand for many")
+
+    # -- notifications: to the driver
+
+    def should_notify(self) -> bool:
+        """Whether the driver asked to hear of what was pushed since this was last asked."""
+        pushed = self.used - self.signalled
+        if not pushed:
+            return False
+        # Index first, then the question: else the driver may go to sleep in between.
+        self.barrier(Order.USED_IDX_THEN_EVENT)
+        if self._events:
+            event = self._load(self.rings.avail_field("used_event"))
+            wanted = pushed > 0xFFFF or need_event(event, self.used, self.signalled)
+        else:
+            wanted = not self._load(self.rings.avail_field("flags")) & NO_INTERRUPT
+        self.signalled = self.used
+        return wanted
+
+    def notify(self) -> bool:
+        """Interrupt the driver if it asked for that. Gives whether it did."""
+        wanted = self.should_notify()
+        if wanted:
+            self.interrupt()
+        return wanted
+
+    # -- notifications: from the driver
+
+    def disable_notify(self) -> None:
+        """Ask the driver not to ring. It is a hint: a ring may still come."""
+        if self.ready and self._events:
+            # The entry just passed comes again last of all.
+            self._ask_for(self.last_avail - 1)
+        elif self.ready:
+            self._store(self.rings.used_field("flags"), NO_NOTIFY)
+        self.listening = False
+
+    def enable_notify(self) -> bool:
+        """Ask the driver to ring again. False if chains came in the meantime: look once more."""
+        if self.ready:
+            self._listen(self.last_avail)
+        self.listening = True
+        return not self.available()
+
+    def _listen(self, position: int) -> None:
+        """Ask for a ring when the entry at `position` is available."""
+        if self._events:
+            self._ask_for(position)
+        else:
+            self._store(self.rings.used_field("flags"), 0)
+        # The wish first, then one more look: else a chain that came in between rings for nobody.
+        self.barrier(Order.AVAIL_EVENT_THEN_IDX)
+
+    def _ask_for(self, position: int) -> None:
+        self._store(self.rings.used_field("avail_event"), position)
+
+    @property
+    def _events(self) -> bool:
+        return Feature.RING_EVENT_IDX in self.features
+
+    # -- memory
+
+    def _load(self, iova: int) -> int:
+        with guests_memory(CLAUSES.address):
+            return int.from_bytes(self.dma.read(iova, 2), "little")
+
+    def _store(self, iova: int, value: int) -> None:
+        with guests_memory(CLAUSES.address):
+            self.dma.write(iova, (value & 0xFFFF).to_bytes(2, "little"))
+
+    def _check(self) -> None:
+        """What holds after every call, or it is a bug of ours."""
+        assert 0 <= self.in_flight <= self.size
+        assert self.signalled <= self.used
+        assert self.ready or not self.in_flight
+
+
+def _nobody() -> None:
+    """Nobody is to be told."""
