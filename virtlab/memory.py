@@ -29,6 +29,7 @@ from virtlab.errors import DmaFault
 from virtlab.wire import all_ones
 
 Bytes = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
 PAGE = 4096
 """Bytes in a page."""
 
@@ -63,6 +64,7 @@ class GuestMemory:
                 f"the buffer must be uint8 of shape ({total},), not {self.bytes.shape}"
             )
         self._view = self.bytes.data
+        self.generation = 0
 
     @property
     def size(self) -> int:
@@ -78,6 +80,18 @@ class GuestMemory:
             if inside + length <= region.size:
                 return region.offset + inside
         raise DmaFault("no memory there", gpa, length)
+
+    def offset_many(self, gpas: Numbers, lengths: Numbers) -> Numbers:
+        """The same for many, (n,) int64 all: -1 where the bytes are not in one region.
+
+        A `gpa` at or above 2**63 is negative in int64; no region is there. A length is 0 or more.
+        """
+        found = np.full(len(gpas), -1, np.int64)
+        for region in self.regions:
+            inside = gpas - region.start
+            here = (gpas >= 0) & (inside >= 0) & (lengths <= region.size - inside)
+            np.copyto(found, inside + region.offset, where=here)
+        return found
 
     def view(self, gpa: int, length: int) -> Bytes:
         """The bytes themselves, (length,) uint8, no copy: what you write, the guest has."""
@@ -140,3 +154,20 @@ class Dma(Protocol):
 
     def view(self, iova: int, length: int) -> Bytes:
         """The bytes themselves, (length,) uint8, no copy."""
+
+
+class Flat(Dma, Protocol):
+    """A `Dma` whose memory is one array: a batch of buffers is a batch of offsets in `bytes`.
+
+    `generation` is another number whenever an answer of `offset` may be another one: whoever
+    keeps answers compares it.
+    """
+
+    bytes: Bytes
+    generation: int
+
+    def offset(self, iova: int, length: int = 1) -> int:
+        """Where in `bytes` they begin; `DmaFault` if they are not there, or not in one piece."""
+
+    def offset_many(self, iovas: Numbers, lengths: Numbers) -> Numbers:
+        """The same for many, (n,) int64 all; -1 where `offset` would raise."""

@@ -8,7 +8,8 @@ from tests.needs import require
 from virtlab import machine
 from virtlab.backends import SECTOR, Disk
 from virtlab.cpu import Recorder
-from virtlab.guest.ata import AtaDriver
+from virtlab.devices.ata.registers import BSY, STATUS
+from virtlab.guest.ata import PRIMARY, AtaDriver
 from virtlab.guest.blocks import (
     BLOCK_READ,
     BLOCK_WRITE,
@@ -209,6 +210,12 @@ def test_on_the_bare_machine_the_bytes_reach_the_disk(kind):
     assert app.read(app.open(b"notes"), 1000) == data
 
 
+def is_busy(port):
+    """Whether this is one more look at a drive that is not ready: QEMU writes while we run."""
+    status = (PRIMARY.control, PRIMARY.command + STATUS.offset)
+    return not port.write and port.address in status and port.value & BSY != 0
+
+
 @pytest.mark.oracle
 @pytest.mark.parametrize("kind", ["pio", "dma"])
 def test_on_qemu_the_same_kernel_leaves_the_same_volume(kind, tmp_path):
@@ -228,7 +235,8 @@ def test_on_qemu_the_same_kernel_leaves_the_same_volume(kind, tmp_path):
         cpu.accesses.clear()
         assert app.write(descriptor, data) == len(data)
         ports = [access for access in cpu.accesses if access.region == "port"]
-        assert kind == "dma" or len(ports) == 8 + 4 * 257
+        busy = [port for port in ports if is_busy(port)]
+        assert kind == "dma" or len(ports) - len(busy) == 8 + 4 * 257
         assert app.read(app.open(b"notes"), len(data)) == data
         driver.flush()
     finally:
