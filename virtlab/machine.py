@@ -53,7 +53,9 @@ from virtlab.devices.uart import Spaced, Uart16550
 from virtlab.firmware import rom
 from virtlab.guest.ata import PRIMARY, SECONDARY
 from virtlab.guest.pic import MASTER, SLAVE
+from virtlab.guest.probe import TEXT_SCREEN as TEXT_SCREEN
 from virtlab.guest.ps2 import COMMAND, DATA
+from virtlab.guest.rtc import RTC as RTC
 from virtlab.guest.uart import COM1
 from virtlab.hosts.python import BareCpu
 from virtlab.interrupts import IrqLine, wired_or
@@ -68,11 +70,10 @@ PIC_MASTER, PIC_SLAVE, ELCR = MASTER, SLAVE, 0x4D0
 I8042_DATA, I8042_COMMAND, PORT92 = DATA, COMMAND, 0x92
 UART, UART_PORTS, UART_IRQ = COM1, 8, 4
 
-TEXT_SCREEN = 0xB8000
 HIGH_RAM = 0x100000
 UART2, UART2_SHIFT, UART2_IRQ = 0xFE034000, 2, 3
 HPET = BASE
-RTC, RTC_IRQ = 0x70, 8
+RTC_IRQ = 8
 RTC_START = datetime(2026, 1, 1)
 """When the lesson PC is switched on."""
 DMA_FIRST, DMA_PAGES, DMA_SECOND = 0x00, 0x80, 0xC0

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtlab.hosts.gates import DOUBLE_FAULT, GATE, NO_SEGMENT, PROTECTION, deliver
+from virtlab.hosts.gates import GATE, deliver
+from virtlab.vmm.exits import DOUBLE_FAULT, GENERAL_PROTECTION, NO_SEGMENT
 
 BASE = 0x4000
 FLAGS = 0x4346  # NT, IF, TF, ZF, PF
@@ -74,7 +75,7 @@ def test_the_last_byte_may_be_the_limit():
 
 @pytest.mark.parametrize(
     ("wrong", "fault"),
-    [(gate(6, TRAP), PROTECTION), (0, PROTECTION), (gate(6, ABSENT), NO_SEGMENT)],
+    [(gate(6, TRAP), GENERAL_PROTECTION), (0, GENERAL_PROTECTION), (gate(6, ABSENT), NO_SEGMENT)],
 )
 def test_a_wrong_gate_is_a_fault_with_the_vector_as_its_error_code(wrong, fault):
     core = core_with(11, 13)
@@ -102,7 +103,7 @@ def test_a_fault_in_a_contributory_one_is_a_double_fault(first):
 def test_a_fault_in_another_one_is_served_by_itself(first):
     core = core_with(8, 13)
     assert deliver(core, first)
-    assert core.eip == 0x12340000 + PROTECTION
+    assert core.eip == 0x12340000 + GENERAL_PROTECTION
 
 
 def test_two_faults_in_a_row_after_a_benign_one_are_a_double_fault():
@@ -121,7 +122,7 @@ def test_an_interrupt_with_the_vector_of_a_fault_is_an_interrupt():
     for vector in (8, 10):
         core = core_with(*{8, 13} - {vector})
         assert deliver(core, vector, external=True)
-        assert core.eip == 0x12340000 + PROTECTION
+        assert core.eip == 0x12340000 + GENERAL_PROTECTION
 
 
 words = st.one_of(

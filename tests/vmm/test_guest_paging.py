@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from tests.vmm import hostile
 from tests.vmm.paging_model import Processor
 from virtlab.memory import PAGE, GuestMemory
+from virtlab.vmm.exits import GENERAL_PROTECTION, PAGE_FAULT
 from virtlab.vmm.guest_paging import (
-    GENERAL_PROTECTION,
     MAX_FAULTS,
-    PAGE_FAULT,
     GuestFault,
     Paging4Level,
     Paging32,

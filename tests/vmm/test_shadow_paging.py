@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.vmm.paged import DEVICE, FIRST, LAST, LEAVES, OTHER_ROOT, ROOT, Paged, Plain, put
 from tests.vmm.rig import MMIO
 from virtlab.memory import PAGE, GuestMemory
-from virtlab.vmm.exits import HltExit
+from virtlab.vmm.exits import GENERAL_PROTECTION, PAGE_FAULT, HltExit
 from virtlab.vmm.frames import Frames
-from virtlab.vmm.guest_paging import GENERAL_PROTECTION, PAGE_FAULT, Paging4Level
+from virtlab.vmm.guest_paging import Paging4Level
 from virtlab.vmm.nested_paging import NestedPaging
 from virtlab.vmm.shadow_paging import ShadowPaging
 from virtlab.vmm.table_memory import PlainMemory

@@ -24,9 +24,10 @@ from virtlab.devices.i8042.registers import SELF_TEST_PASSED
 from virtlab.guest.ata import PRIMARY
 from virtlab.guest.pic import MASTER
 from virtlab.guest.ps2 import COMMAND, Ps2
+from virtlab.guest.rtc import RTC
 from virtlab.guest.uart import COM1, UartDriver
 
-COM2, RTC, TEXT_SCREEN = 0x2F8, 0x70, 0xB8000
+COM2, TEXT_SCREEN = 0x2F8, 0xB8000
 EMPTY = 0xFF
 """What a byte reads as where nothing answers."""
 RTC_VALID, REGISTER_D = 0x80, 0x0D

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from virtlab.vmm.exits import DOUBLE_FAULT, GENERAL_PROTECTION, NO_SEGMENT
 from virtlab.wire import Bits, all_ones
 
 GATE = 8
@@ -38,7 +39,6 @@ IF = Bits(9)
 NOT_PUSHED = Bits(8).mask | Bits(14).mask | Bits(16).mask | Bits(17).mask
 """EFLAGS that a gate clears beside IF: TF, NT, RF, VM (SDM 3A 6.12.1.3)."""
 
-UNDEFINED_OPCODE, DOUBLE_FAULT, NO_SEGMENT, PROTECTION = 6, 8, 11, 13
 CONTRIBUTORY = (0, 10, 11, 12, 13, 14)
 """Faults in which one more is a double fault (SDM 3A table 6-5); a page fault counts with them."""
 EXTERNAL, IN_GATES = 1, 2
@@ -87,10 +87,10 @@ def _gate(core: Core, vector: int) -> tuple[int, int]:
     """The gate of `vector`, and the fault that it is instead, or 0."""
     base, limit = core.gates
     if vector * GATE + GATE - 1 > limit:
-        return 0, PROTECTION
+        return 0, GENERAL_PROTECTION
     gate = core.load((base + vector * GATE) & all_ones(4), GATE)
     if KIND.get(gate) != INTERRUPT_GATE:
-        return gate, PROTECTION
+        return gate, GENERAL_PROTECTION
     return gate, 0 if PRESENT.get(gate) else NO_SEGMENT
 
 

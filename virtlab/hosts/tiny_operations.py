@@ -13,8 +13,9 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
-from virtlab.hosts.gates import UNDEFINED_OPCODE, deliver
+from virtlab.hosts.gates import deliver
 from virtlab.hosts.tiny_state import State
+from virtlab.vmm.exits import UNDEFINED_OPCODE
 from virtlab.vmm.x86_opcodes import ECX, Instruction
 from virtlab.wire import all_ones
 

@@ -17,11 +17,11 @@ from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
 from virtlab.errors import DmaFault
-from virtlab.hosts.gates import UNDEFINED_OPCODE
 from virtlab.memory import PAGE, GuestMemory
 from virtlab.vmm.emulate import Registers
 from virtlab.vmm.emulate_decode import MAX_LENGTH
 from virtlab.vmm.ept import Ept
+from virtlab.vmm.exits import UNDEFINED_OPCODE
 from virtlab.vmm.shadow import ShadowPageTable
 from virtlab.vmm.tables import Walk
 from virtlab.vmm.x86_opcodes import REGISTERS

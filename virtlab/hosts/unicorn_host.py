@@ -21,14 +21,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from virtlab.hosts.gates import IF, UNDEFINED_OPCODE, deliver
+from virtlab.hosts.gates import IF, deliver
 from virtlab.hosts.tiny_vm import START, with_form
 from virtlab.hosts.unicorn_core import Shutdown, UnicornCore
 from virtlab.hosts.unicorn_engine import STEPS, Engine
 from virtlab.vmm.emulate import DF, MmioInstruction, Registers, accesses, complete
 from virtlab.vmm.emulate import decode as decode_access
 from virtlab.vmm.emulate_records import Register
-from virtlab.vmm.exits import Exit, TripleFault
+from virtlab.vmm.exits import UNDEFINED_OPCODE, Exit, TripleFault
 from virtlab.vmm.processor import Start
 from virtlab.vmm.vcpu import Hlt, In, Instruction, Load, Out, Resume, Store, pieces
 from virtlab.vmm.virtual_machine import VirtualMachine

@@ -48,8 +48,11 @@ EPT_ACCESS, EPT_RIGHTS, EPT_LINEAR_VALID, EPT_LINEAR_ACCESS = (
 PF_PRESENT, PF_WRITE, PF_USER, PF_RESERVED, PF_FETCH = (Bits(n) for n in range(5))
 """The error code of a page fault (SDM 3A 4.7)."""
 
-PAGE_FAULT_INFORMATION = 1 << 31 | 1 << 11 | 3 << 8 | 14
-"""Valid, with an error code, a hardware exception, vector 14 (SDM 3C 25.9.2)."""
+UNDEFINED_OPCODE, DOUBLE_FAULT, NO_SEGMENT, GENERAL_PROTECTION, PAGE_FAULT = 6, 8, 11, 13, 14
+"""Vectors of exceptions (SDM 3A table 6-1)."""
+
+PAGE_FAULT_INFORMATION = 1 << 31 | 1 << 11 | 3 << 8 | PAGE_FAULT
+"""Valid, with an error code, a hardware exception (SDM 3C 25.9.2)."""
 
 
 class Place(NamedTuple):

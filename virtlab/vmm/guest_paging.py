@@ -25,6 +25,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from virtlab.memory import GuestMemory
+from virtlab.vmm.exits import GENERAL_PROTECTION, PAGE_FAULT
 from virtlab.vmm.page_entries import NOT_CANONICAL, PS, PageTree
 from virtlab.vmm.table_memory import PlainMemory, TableMemory
 from virtlab.vmm.tables import beyond
@@ -38,9 +39,6 @@ from virtlab.vmm.walk import (
     gather,
 )
 from virtlab.wire import Bits
-
-GENERAL_PROTECTION, PAGE_FAULT = 13, 14
-"""The vectors of the two exceptions that an address can raise (SDM 3A 6.15)."""
 
 MAX_FAULTS = 4
 """Exceptions that one access may raise, or that may be raised inside each other's handlers, before

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from virtlab.vmm.ept import Ept
-from virtlab.vmm.exits import EPT_LINEAR_ACCESS, EptMisconfiguration, EptViolation, Exit
-from virtlab.vmm.guest_paging import PAGE_FAULT, GuestFault, GuestPaging, GuestWalk
+from virtlab.vmm.exits import EPT_LINEAR_ACCESS, PAGE_FAULT, EptMisconfiguration, EptViolation, Exit
+from virtlab.vmm.guest_paging import GuestFault, GuestPaging, GuestWalk
 from virtlab.vmm.paged_cpu import Paging
 from virtlab.vmm.table_memory import BehindTables
 from virtlab.vmm.tables import Walk

@@ -28,9 +28,16 @@ from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 from virtlab.memory import PAGE
-from virtlab.vmm.exits import ControlExit, Exit, InvlpgExit, MemoryExit, ShadowFault
+from virtlab.vmm.exits import (
+    GENERAL_PROTECTION,
+    ControlExit,
+    Exit,
+    InvlpgExit,
+    MemoryExit,
+    ShadowFault,
+)
 from virtlab.vmm.frames import Frames
-from virtlab.vmm.guest_paging import GENERAL_PROTECTION, GuestFault, GuestPaging, GuestWalk
+from virtlab.vmm.guest_paging import GuestFault, GuestPaging, GuestWalk
 from virtlab.vmm.page_entries import PCD, PWT, RW, US, XD, D, P
 from virtlab.vmm.paged_cpu import Paging
 from virtlab.vmm.shadow import ShadowPageTable
