@@ -490,6 +490,19 @@ def test_a_head_is_pending_once():
     assert only(raw).why == "desc[1] is in the pending chain of head 1 as well"
 
 
+def test_where_the_entry_of_a_chain_in_flight_is_overwritten_sharing_is_only_suspected():
+    """A late device uses chain 1 before chain 0; the driver's next entry lies where 0's was."""
+    raw = made(size=4)
+    for head in range(4):
+        raw.chain(8, head=head)
+    raw.queue.pop()
+    raw.queue.push(raw.queue.pop())
+    raw.offer(1)
+    finding = only(raw)
+    assert finding.warning
+    assert finding.why.endswith("another chain in flight has been overwritten")
+
+
 def test_of_a_part_of_memory_buffers_are_not_looked_at():
     raw = made(TABLES)
     broken_memory(raw)

@@ -85,6 +85,7 @@ class _Split:
         self.idx = int(self.avail["idx"])
         self.waiting = (self.idx - ring.last_avail_idx) & _TURN
         self.in_flight = (ring.last_avail_idx - ring.used_idx) & _TURN
+        self.guessed = False  # whether history may be missing that tells which are in flight
 
     def report(self) -> Report:
         self._check_layout()
@@ -165,14 +166,16 @@ class _Split:
         # An index that jumped says nothing of what waits.
         total = total if total <= self.size else self.in_flight
         together = [(at, self.heads[at % self.size]) for at in range(first, first + total)]
-        if self._has(Feature.IN_ORDER):
+        if self._has(Feature.IN_ORDER) or not self.in_flight:
             return together
         # Until the counts come to 65536 for the first time, there is nothing before entry 0.
         end = first + total
         for start in (max(end - self.size, 0), end - self.size):
             apart = self._not_used(start, end)
             if len(apart) == total:
+                self.guessed = start != 0
                 return apart
+        self.guessed = True
         return together
 
     def _not_used(self, start: int, end: int) -> list[Entry]:
@@ -221,7 +224,10 @@ class _Split:
         shared = sorted(slots & owners.keys())
         if shared:
             why = f"desc[{shared[0]}] is in the pending chain of head {owners[shared[0]]} as well"
-            self.notes.add("driver", where, address, why, "virtio 1.3 2.7.13.1")
+            # Where the entry of a chain in flight was overwritten, one of the two may not be one.
+            warning = self.guessed
+            why += ", or the entry of another chain in flight has been overwritten" * warning
+            self.notes.add("driver", where, address, why, "virtio 1.3 2.7.13.1", warning=warning)
 
     # -- who wants to hear of what
 
