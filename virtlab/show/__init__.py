@@ -5,13 +5,15 @@ A picture is a pure function of a state, and gives a `Picture`, SVG and text: `a
 `text_screen`, `worlds`, `bars`; of DMA `dma_timeline`, `scatter_picture`; of PCI `topology`,
 `resources`, `tlp_picture`, `config_picture`, `bar_sizing`, `split_picture`; of a VMM
 `layer_journey`, `journey_picture`, `looks_picture`, `sizes_picture`, `bitmap_picture`,
-`run_picture`, `page_walk`, `nested_walk`, `remap_picture`, `assign_picture`, `two_vms`.
+`run_picture`, `page_walk`, `nested_walk`, `remap_picture`, `assign_picture`, `two_vms`; of a
+virtqueue `split_ring_picture`, `packed_ring_picture`, `chain_picture`, `race_picture`,
+`threshold_picture`, `vring_map`.
 `frame_buffer` is a photo of a screen. A table is a `Table`: `trace_table`, `packet_table`,
 `pin_table`, `cost_table`, `descriptor_table`, `listing`. A widget is a thin shell around such
 functions: `AddressProbe`, `AssignBoard`, `BarLab`, `BitmapEditor`, `BusLab`, `ConfigView`,
 `DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`, `Journey`, `LayerLab`, `PacketViewer`, `Player`,
-`PresetLab`, `RegisterViewer`, `RemapLab`, `RequestWalker`, `SplitLab`, `TracePlayer`, `WalkLab`,
-`Quiz`, `Predict`, `Note`.
+`PresetLab`, `RaceStepper`, `RegisterViewer`, `RemapLab`, `RequestWalker`, `RingStepper`,
+`SplitLab`, `ThresholdExplorer`, `TracePlayer`, `WalkLab`, `Quiz`, `Predict`, `Note`.
 
 Read it in this order: `palette`, `svg`, one picture (`maps`), `shell`, one widget (`probe`).
 
@@ -42,12 +44,17 @@ from virtlab.show.looks import looks_picture, sizes_picture
 from virtlab.show.maps import address_map
 from virtlab.show.nested_walk import nested_walk
 from virtlab.show.nodes import nodes_of, nodes_of_dump
+from virtlab.show.notify_picture import threshold_picture
 from virtlab.show.packets import packet_table, tlp_picture
 from virtlab.show.page_walk import page_walk
 from virtlab.show.pins import pin_table
+from virtlab.show.race_picture import race_picture
 from virtlab.show.registers import register_picture, registers_picture
 from virtlab.show.remap_picture import descriptor_table, remap_picture
 from virtlab.show.resources import resources
+from virtlab.show.ring_chain import chain_picture
+from virtlab.show.ring_packed_picture import packed_ring_picture
+from virtlab.show.ring_picture import split_ring_picture
 from virtlab.show.scan_cost import closed_form, purposes
 from virtlab.show.scatter import scatter_picture
 from virtlab.show.screen import text_screen
@@ -57,6 +64,7 @@ from virtlab.show.tables import Table, trace_table
 from virtlab.show.timeline import exit_timeline
 from virtlab.show.topology import topology
 from virtlab.show.two_vms import two_vms
+from virtlab.show.vring_map import vring_map
 from virtlab.show.worlds import worlds
 
 if TYPE_CHECKING:
@@ -71,12 +79,15 @@ if TYPE_CHECKING:
     from virtlab.show.journey import Journey
     from virtlab.show.layer_lab import LayerLab
     from virtlab.show.note import Note
+    from virtlab.show.notify_lab import ThresholdExplorer
     from virtlab.show.packet_viewer import PacketViewer
     from virtlab.show.player import Player, TracePlayer
     from virtlab.show.probe import AddressProbe
     from virtlab.show.quiz import Predict, Question, Quiz, question
+    from virtlab.show.race_lab import RaceStepper
     from virtlab.show.register_viewer import RegisterViewer
     from virtlab.show.remap_lab import RemapLab
+    from virtlab.show.ring_stepper import RingStepper
     from virtlab.show.split_lab import SplitLab
     from virtlab.show.walk_lab import WalkLab
     from virtlab.show.walker import Request, RequestWalker
@@ -101,14 +112,17 @@ __all__ = [
     "PresetLab",
     "Question",
     "Quiz",
+    "RaceStepper",
     "Range",
     "RegisterViewer",
     "RemapLab",
     "Request",
     "RequestWalker",
+    "RingStepper",
     "Split",
     "SplitLab",
     "Table",
+    "ThresholdExplorer",
     "TracePlayer",
     "WalkLab",
     "address_map",
@@ -116,6 +130,7 @@ __all__ = [
     "bar_sizing",
     "bars",
     "bitmap_picture",
+    "chain_picture",
     "closed_form",
     "config_picture",
     "console_frames",
@@ -134,12 +149,14 @@ __all__ = [
     "nested_walk",
     "nodes_of",
     "nodes_of_dump",
+    "packed_ring_picture",
     "packet_table",
     "page_walk",
     "pin_table",
     "price",
     "purposes",
     "question",
+    "race_picture",
     "register_picture",
     "registers_picture",
     "remap_picture",
@@ -148,12 +165,15 @@ __all__ = [
     "scatter_picture",
     "sizes_picture",
     "split_picture",
+    "split_ring_picture",
     "tally",
     "text_screen",
+    "threshold_picture",
     "tlp_picture",
     "topology",
     "trace_table",
     "two_vms",
+    "vring_map",
     "worlds",
 ]
 
@@ -176,11 +196,14 @@ _WIDGETS = {
     "PresetLab": "discovery_lab",
     "Question": "quiz",
     "Quiz": "quiz",
+    "RaceStepper": "race_lab",
     "RegisterViewer": "register_viewer",
     "RemapLab": "remap_lab",
     "Request": "walker",
     "RequestWalker": "walker",
+    "RingStepper": "ring_stepper",
     "SplitLab": "split_lab",
+    "ThresholdExplorer": "notify_lab",
     "TracePlayer": "player",
     "WalkLab": "walk_lab",
     "question": "quiz",
