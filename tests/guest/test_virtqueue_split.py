@@ -4,6 +4,7 @@ import pytest
 
 from tests.virtio.model import MemoryCpu
 from virtlab.cpu import Recorder
+from virtlab.guest.store_buffer import StoreBuffer
 from virtlab.guest.virtqueue import DeviceBroken, QueueFull, Tables, Used, elements
 from virtlab.guest.virtqueue_split import SplitDriver
 from virtlab.memory import GuestMemory
@@ -16,6 +17,15 @@ RING, TABLE, OUT, IN = 0x1000, 0x4000, 0x8000, 0x9000
 EVENTS = frozenset({Feature.RING_EVENT_IDX})
 ORDER = frozenset({Feature.IN_ORDER})
 INDIRECT_DESC = frozenset({Feature.RING_INDIRECT_DESC})
+
+
+def books(driver):
+    """All that a driver remembers."""
+    names = ("added", "exposed", "last_used", "_batch_end", "callbacks", "_next")
+    counts = [repr(getattr(driver, name)) for name in names]
+    out = driver.outstanding
+    held = [(key, out.tokens[key], out.slots[key], out.room[key]) for key in out.by_age()]
+    return counts, held, driver._free.numbers()
 
 
 class Rig:
@@ -62,9 +72,7 @@ class Rig:
         self.driver.add_buf(out, in_, token)
 
     def state(self):
-        driver = self.driver
-        names = ("added", "exposed", "last_used", "_batch_end", "outstanding", "_free", "callbacks")
-        return {name: repr(getattr(driver, name)) for name in names}, self.ram.bytes.tobytes()
+        return books(self.driver), self.ram.bytes.tobytes()
 
 
 # -- initialization
@@ -315,6 +323,19 @@ def test_a_device_that_gives_back_what_it_does_not_have(head, step):
         rig.driver._check()
 
 
+def test_what_was_added_is_not_yet_the_devices():
+    """2.7.13.3.1: until the index says so, no buffer has been given to it."""
+    rig = Rig()
+    rig.add("shown")
+    rig.driver.kick()
+    rig.add("not yet")
+    rig.use(1)
+    for get in (rig.driver.get_buf, rig.driver.get_bufs):
+        with pytest.raises(DeviceBroken, match="used 1, 1 new elements, with 1 buffers exposed"):
+            get()
+    rig.driver._check()
+
+
 def test_in_order_one_element_completes_a_batch():
     """2.7.9: those before its last were written completely."""
     rig = Rig(8, ORDER)
@@ -465,37 +486,6 @@ def test_reset_gives_the_tokens_that_were_lost():
 
 
 # -- a store buffer: what the barriers are for
-
-
-class StoreBuffer:
-    """A processor whose stores wait in a queue while its loads go ahead, as a PC's may.
-
-    It sees its own stores; nobody else does, until `drain`.
-    """
-
-    def __init__(self, ram):
-        self.ram = ram
-        self.waiting = []
-
-    def store(self, gpa, value, size=4):
-        self.waiting.append((gpa, value, size))
-
-    def load(self, gpa, size=4):
-        for at, value, width in reversed(self.waiting):
-            if (at, width) == (gpa, size):
-                return value
-        return self.ram.load(gpa, size)
-
-    def drain(self, point=""):
-        for gpa, value, size in self.waiting:
-            self.ram.store(gpa, size, value)
-        self.waiting.clear()
-
-    def read(self, gpa, length):
-        return self.ram.read(gpa, length)
-
-    def write(self, gpa, data):
-        self.ram.write(gpa, data)
 
 
 def race(features, with_barrier, start):

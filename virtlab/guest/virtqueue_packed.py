@@ -18,14 +18,16 @@ Source: virtio 1.3 2.8.21 and 2.8.22 (the steps), 2.8.10 (suppression), 2.8.8 (i
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any
 
 from virtlab.cpu import Cpu
+from virtlab.guest import virtqueue_packed_many as many
 from virtlab.guest.virtqueue import DeviceBroken, Element, Piece, QueueFull, Tables, Used, elements
-from virtlab.virtio.features import Feature, Features
+from virtlab.guest.virtqueue_books import Free, Held, Ints
+from virtlab.guest.virtqueue_driver import VirtqueueDriver
+from virtlab.guest.virtqueue_pieces import Pieces
+from virtlab.virtio.features import Features
 from virtlab.virtio.layouts import INDIRECT, NEXT, WRITE, packer
 from virtlab.virtio.ordering import Barrier, no_barrier
 from virtlab.virtio.packed_layouts import (
@@ -50,16 +52,7 @@ _pack = packer(PACKED_DESC).pack
 _used = packer(USED_PART)
 
 
-class Outstanding(NamedTuple):
-    """A buffer that the device has: the position behind its last slot, its slots, its room."""
-
-    token: Any
-    end: int
-    slots: int
-    writable: int
-
-
-class PackedDriver:
+class PackedDriver(VirtqueueDriver):
     """The driver's end of the queue at `rings`, through `cpu`. It clears that memory first.
 
     `ring_bell` is called to notify the device; `barrier` at each point of `PackedOrder`. With
@@ -75,33 +68,29 @@ class PackedDriver:
         tables: Tables | None = None,
         barrier: Barrier = no_barrier,
     ) -> None:
-        self.cpu = cpu
+        super().__init__(cpu, rings.size, features, ring_bell, tables, barrier)
         self.rings = rings
-        self.features = features
-        self.ring_bell = ring_bell or _nobody
-        self.tables = tables if Feature.RING_INDIRECT_DESC in features else None
-        self.barrier = barrier
-        self.outstanding: dict[int, Outstanding] = {}
         self.reset()
 
     def reset(self) -> list[Any]:
         """Begin anew, after the device was told to reset the queue: the tokens that it had."""
-        lost = [buffer.token for buffer in self.outstanding.values()]
+        lost = self.outstanding.clear()
         for gpa, length in self.rings.parts:
             self.cpu.write(gpa, bytes(length))
-        self.outstanding.clear()
-        self.free_ids = deque(range(self.rings.size))
+        self._free = Free(self.size)
         self.added = self.exposed = self.last_used = 0
+        # The same three in buffers, of which each has one descriptor or more.
+        self._given = self._shown = self._returned = 0
         self._first_flags = 0
-        self._batch: deque[int] = deque()
-        self._batch_written = 0
+        self._batch_end = self._batch_id = self._batch_written = 0
+        self._stretch = many.STRETCH
         self.callbacks = True
         return lost
 
     @property
     def free(self) -> int:
         """Slots of the ring that are the driver's."""
-        return self.rings.size - (self.added - self.last_used)
+        return self.size - (self.added - self.last_used)
 
     # -- to the device
 
@@ -111,24 +100,25 @@ class PackedDriver:
         The device sees it after the next `kick`. `token` is whatever `get_buf` shall give back.
         `QueueFull` if there are not enough free slots; `ValueError` for no buffer at all.
         """
-        pieces = elements(out, in_, self.rings.size)
+        pieces = elements(out, in_, self.size)
         table = self._table_for(pieces)
         slots = 1 if table else len(pieces)
         # There is space for the whole list before its first descriptor is made available (2.8.17).
         if slots > self.free:
             raise QueueFull(f"{slots} slots are needed, {self.free} are free")
-        ident = self.free_ids.popleft()
+        ident = self._free.take()
         if table:
             self._place(ident, [self._write_table(table.at(ident), pieces)])
         else:
             self._place(ident, pieces)
-        writable = sum(piece.length for piece in pieces if piece.flags & WRITE)
-        self.outstanding[ident] = Outstanding(token, self.added, slots, writable)
+        room = sum(piece.length for piece in pieces if piece.flags & WRITE)
+        self.outstanding.add(ident, self._given, Held(token, slots, room))
+        self._given += 1
 
     def _place(self, ident: int, pieces: Sequence[Element]) -> None:
         """A descriptor a piece, from `added` on, each but the last with NEXT."""
         for number, piece in enumerate(pieces, 1):
-            flags = piece.flags | avail_bits(wrap_at(self.added, self.rings.size))
+            flags = piece.flags | avail_bits(wrap_at(self.added, self.size))
             if number < len(pieces):
                 flags |= NEXT
             raw = _pack(piece.gpa, piece.length, ident, flags)
@@ -136,6 +126,9 @@ class PackedDriver:
                 self._first_flags, raw = flags, raw[:FLAGS_AT]
             self.cpu.write(self.rings.desc_at(self.added), raw)
             self.added += 1
+
+    def _add_many(self, pieces: Pieces, tokens: Sequence[Any]) -> int:
+        return many.add_bufs(self, pieces, tokens)
 
     def kick(self) -> bool:
         """Expose what was added, and ring the bell if the device listens. Gives whether it rang."""
@@ -145,11 +138,11 @@ class PackedDriver:
         # Everything is in place before the flags say so (2.8.21.1.1).
         self.barrier(PackedOrder.LIST_THEN_FIRST_FLAGS)
         self.cpu.store(self.rings.desc_at(self.exposed) + FLAGS_AT, self._first_flags, 2)
-        self.exposed = self.added
+        self.exposed, self._shown = self.added, self._given
         # Flags first, then the question, or the device stops listening in between (2.8.21.3.1).
         self.barrier(PackedOrder.FLAGS_THEN_DEVICE_EVENT)
         event = self.cpu.load(self.rings.device, 4)
-        wanted = wants_event(event, self._exact, self.added, count, self.rings.size)
+        wanted = wants_event(event, self._exact, self.added, count, self.size)
         if wanted:
             self.ring_bell()
         return wanted
@@ -157,11 +150,7 @@ class PackedDriver:
     @property
     def next_word(self) -> int:
         """Where the next descriptor will be made available, as NOTIFICATION_DATA says it (2.9)."""
-        return to_word(self.exposed, self.rings.size)
-
-    def _table_for(self, pieces: Sequence[Element]) -> Tables | None:
-        fits = self.tables is not None and 1 < len(pieces) <= self.tables.entries
-        return self.tables if fits else None
+        return to_word(self.exposed, self.size)
 
     def _write_table(self, gpa: int, pieces: Sequence[Element]) -> Element:
         """Put an indirect table at `gpa`; the element that refers to it. WRITE is its only flag."""
@@ -177,42 +166,42 @@ class PackedDriver:
         `DeviceBroken` if it gives back what it does not have. It is not believed to have written
         more bytes than it was given.
         """
-        if not self._batch and not self._next_batch():
+        if self._returned == self._batch_end and not self._next_batch():
             return None
-        ident = self._batch.popleft()
-        buffer = self.outstanding.pop(ident)
-        self.free_ids.append(ident)
-        self.last_used += buffer.slots
+        ident = self.outstanding.at(self._returned) if self._in_order else self._batch_id
+        held = self.outstanding.pop(ident)
+        self._free.give(ident)
+        self.last_used += held.slots
+        self._returned += 1
         if self.callbacks and self._exact:
             self._listen()
         # In order, what stands before the last of a batch was written completely (2.8.8).
-        written = buffer.writable if self._batch else self._batch_written
-        return Used(buffer.token, min(written, buffer.writable))
+        written = held.room if self._returned < self._batch_end else self._batch_written
+        return Used(held.token, min(written, held.room))
+
+    def _get_many(self, most: int) -> tuple[list[Any], Ints]:
+        return many.get_bufs(self, most)
 
     def _next_batch(self) -> bool:
         """Read the next used descriptor. In order it may stand for many buffers, else for one."""
-        if not self._used_waits():
+        if not self._is_used_at(self.last_used):
             return False
         # The flags first, then what they vouch for.
         self.barrier(PackedOrder.USED_FLAGS_THEN_REST)
         raw = self.cpu.read(self.rings.desc_at(self.last_used) + LEN_AT, _used.size)
         written, ident = _used.unpack(raw)
-        if ident not in self.outstanding or self.outstanding[ident].end > self.exposed:
+        if ident not in self.outstanding or self.outstanding.age(ident) >= self._shown:
             raise DeviceBroken(f"used id {ident}, which the device does not have")
         # `len` is kept even without WRITE among the flags, which 2.8.4 tells drivers to ignore it
         # by: QEMU never sets that flag. What bounds it is the buffer's own room.
-        self._batch_written = written
-        self._batch.extend(self._until(ident) if Feature.IN_ORDER in self.features else [ident])
+        last = self.outstanding.age(ident) if self._in_order else self._returned
+        self._batch_end, self._batch_id, self._batch_written = last + 1, ident, written
         return True
 
-    def _until(self, ident: int) -> list[int]:
-        """The ids of outstanding buffers up to `ident`, oldest first."""
-        return [*takewhile(lambda oldest: oldest != ident, self.outstanding), ident]
-
-    def _used_waits(self) -> bool:
-        """Whether the descriptor at `last_used` has been used in this lap."""
-        flags = self.cpu.load(self.rings.desc_at(self.last_used) + FLAGS_AT, 2)
-        return is_used(flags, wrap_at(self.last_used, self.rings.size))
+    def _is_used_at(self, position: int) -> bool:
+        """Whether the descriptor at `position` has been used in this lap."""
+        flags = self.cpu.load(self.rings.desc_at(position) + FLAGS_AT, 2)
+        return is_used(flags, wrap_at(position, self.size))
 
     # -- callbacks: whether an interrupt shall come
 
@@ -225,11 +214,11 @@ class PackedDriver:
         """Ask for an interrupt again. False if buffers were used meanwhile: get them first."""
         self.callbacks = True
         self._listen()
-        return not self._batch and not self._used_waits()
+        return self._returned == self._batch_end and not self._is_used_at(self.last_used)
 
     def _listen(self) -> None:
         """Ask for an interrupt when the next descriptor is used."""
-        desc = to_word(self.last_used, self.rings.size)
+        desc = to_word(self.last_used, self.size)
         self._say(event_word(EVENT_DESC, desc) if self._exact else event_word(ENABLE))
         # The wish first, then one more look: else a buffer used in between tells nobody (2.8.22).
         self.barrier(PackedOrder.DRIVER_EVENT_THEN_FLAGS)
@@ -238,17 +227,11 @@ class PackedDriver:
         """Both words in one store, so that the device never sees one without the other."""
         self.cpu.store(self.rings.driver, event, 4)
 
-    @property
-    def _exact(self) -> bool:
-        return Feature.RING_EVENT_IDX in self.features
-
     def _check(self) -> None:
         """What holds after every call, or it is a bug of ours."""
-        assert self.last_used <= self.exposed <= self.added <= self.last_used + self.rings.size
-        assert sorted([*self.outstanding, *self.free_ids]) == list(range(self.rings.size))
-        taken = sum(buffer.slots for buffer in self.outstanding.values())
-        assert taken == self.added - self.last_used
-
-
-def _nobody() -> None:
-    """Nobody is told: the device looks by itself."""
+        assert self.last_used <= self.exposed <= self.added <= self.last_used + self.size
+        keys = sorted([*self.outstanding.by_age(), *self._free.numbers()])
+        assert keys == list(range(self.size))
+        assert int(self.outstanding.slots.sum()) == self.added - self.last_used
+        assert self._returned <= self._batch_end <= self._shown <= self._given
+        assert self._given - self._returned == len(self.outstanding)

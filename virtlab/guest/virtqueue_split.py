@@ -18,11 +18,13 @@ Source: virtio 1.3 2.7.13, 2.7.14 (the steps), 2.7.7.1, 2.7.10.1 (suppression), 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
 
 from virtlab.cpu import Cpu
+from virtlab.guest import virtqueue_split_many as many
 from virtlab.guest.virtqueue import (
     DeviceBroken,
     Element,
@@ -32,7 +34,10 @@ from virtlab.guest.virtqueue import (
     Used,
     elements,
 )
-from virtlab.virtio.features import Feature, Features
+from virtlab.guest.virtqueue_books import Free, Held, Ints
+from virtlab.guest.virtqueue_driver import VirtqueueDriver
+from virtlab.guest.virtqueue_pieces import Pieces
+from virtlab.virtio.features import Features
 from virtlab.virtio.layouts import (
     DESC,
     INDIRECT,
@@ -51,15 +56,7 @@ _pack = packer(DESC).pack
 _unpack_used = packer(USED_ELEM).unpack
 
 
-class Outstanding(NamedTuple):
-    """A buffer that the device has: its descriptors of the ring, and its writable bytes."""
-
-    token: Any
-    slots: tuple[int, ...]
-    writable: int
-
-
-class SplitDriver:
+class SplitDriver(VirtqueueDriver):
     """The driver's end of the queue at `rings`, through `cpu`. It clears that memory first.
 
     `ring_bell` is called to notify the device; `barrier` at each point of `Order`. With `tables`
@@ -75,13 +72,8 @@ class SplitDriver:
         tables: Tables | None = None,
         barrier: Barrier = no_barrier,
     ) -> None:
-        self.cpu = cpu
+        super().__init__(cpu, rings.size, features, ring_bell, tables, barrier)
         self.rings = rings
-        self.features = features
-        self.ring_bell = ring_bell or _nobody
-        self.tables = tables if Feature.RING_INDIRECT_DESC in features else None
-        self.barrier = barrier
-        self.outstanding: dict[int, Outstanding] = {}
         self.reset()
 
     def reset(self) -> list[Any]:
@@ -89,11 +81,12 @@ class SplitDriver:
 
         Both flags become 0, as 2.7.10.1 demands of the used ring's.
         """
-        lost = [buffer.token for buffer in self.outstanding.values()]
+        lost = self.outstanding.clear()
         for gpa, length in self.rings.parts:
             self.cpu.write(gpa, bytes(length))
-        self._free = deque(range(self.rings.size))
-        self.outstanding.clear()
+        self._free = Free(self.size)
+        # Which descriptor follows, as it was written: the device may write over the table.
+        self._next: Ints = np.zeros(self.size, np.int64)
         self.added = self.exposed = self.last_used = 0
         self._batch_end = self._batch_head = self._batch_written = 0
         self.callbacks = True
@@ -112,12 +105,12 @@ class SplitDriver:
         The device sees it after the next `kick`. `token` is whatever `get_buf` shall give back.
         `QueueFull` if there are not enough free descriptors; `ValueError` for no buffer at all.
         """
-        pieces = elements(out, in_, self.rings.size)
+        pieces = elements(out, in_, self.size)
         table = self._table_for(pieces)
         count = 1 if table else len(pieces)
         if count > self.free:
             raise QueueFull(f"{count} descriptors are needed, {self.free} are free")
-        slots = tuple(self._free.popleft() for _ in range(count))
+        slots = [self._free.take() for _ in range(count)]
         if table:
             gpa = table.at(slots[0])
             self._write_chain(gpa, range(len(pieces)), pieces)
@@ -125,8 +118,9 @@ class SplitDriver:
             self._write_chain(self.rings.desc, slots, [whole])
         else:
             self._write_chain(self.rings.desc, slots, pieces)
-        writable = sum(piece.length for piece in pieces if piece.flags & WRITE)
-        self.outstanding[slots[0]] = Outstanding(token, slots, writable)
+        self._next[slots[:-1]] = slots[1:]
+        room = sum(piece.length for piece in pieces if piece.flags & WRITE)
+        self.outstanding.add(slots[0], self.added, Held(token, count, room))
         self.cpu.store(self.rings.avail_at(self.added), slots[0], 2)
         self.added += 1
 
@@ -147,21 +141,20 @@ class SplitDriver:
 
     def _device_listens(self, before: int) -> bool:
         """Whether it wants to hear of the entries from `before` on."""
-        if self._events:
+        if self._exact:
             event = self.cpu.load(self.rings.used_field("avail_event"), 2)
             return need_event(event, self.exposed, before)
         return not self.cpu.load(self.rings.used_field("flags"), 2) & NO_NOTIFY
 
-    def _table_for(self, pieces: Sequence[Element]) -> Tables | None:
-        fits = self.tables is not None and 1 < len(pieces) <= self.tables.entries
-        return self.tables if fits else None
-
     def _write_chain(self, table: int, slots: Sequence[int], pieces: Sequence[Element]) -> None:
         """One descriptor a piece, each but the last with NEXT and the slot that follows."""
-        for slot, following, piece in zip(slots, (*slots[1:], None), pieces, strict=True):
+        for slot, following, piece in zip(slots, [*slots[1:], None], pieces, strict=True):
             flags = piece.flags | (0 if following is None else NEXT)
             raw = _pack(piece.gpa, piece.length, flags, following or 0)
             self.cpu.write(table + slot * DESC.itemsize, raw)
+
+    def _add_many(self, pieces: Pieces, tokens: Sequence[Any]) -> int:
+        return many.add_bufs(self, pieces, tokens)
 
     # -- from the device
 
@@ -173,15 +166,19 @@ class SplitDriver:
         """
         if self.last_used == self._batch_end and not self._next_batch():
             return None
-        head = next(iter(self.outstanding)) if self._in_order else self._batch_head
-        buffer = self.outstanding.pop(head)
-        self._free.extend(buffer.slots)
+        head = self.outstanding.at(self.last_used) if self._in_order else self._batch_head
+        held = self.outstanding.pop(head)
+        for slot in self._slots_of(head, held.slots):
+            self._free.give(slot)
         self.last_used += 1
-        if self.callbacks and self._events:
+        if self.callbacks and self._exact:
             self._listen()
         # In order, what stands before the last of a batch was written completely (2.7.9).
-        written = buffer.writable if self.last_used < self._batch_end else self._batch_written
-        return Used(buffer.token, min(written, buffer.writable))
+        written = held.room if self.last_used < self._batch_end else self._batch_written
+        return Used(held.token, min(written, held.room))
+
+    def _get_many(self, most: int) -> tuple[list[Any], Ints]:
+        return many.get_bufs(self, most)
 
     def _next_batch(self) -> bool:
         """Read the next used element. In order it may stand for many buffers, else for one."""
@@ -193,7 +190,7 @@ class SplitDriver:
         raw = self.cpu.read(self.rings.used_at(self.last_used), USED_ELEM.itemsize)
         head, written = _unpack_used(raw)
         exposed = self.exposed - self.last_used
-        known = head in self.outstanding
+        known = head in self.outstanding and self.outstanding.age(head) < self.exposed
         count = self._count_until(head) if known and self._in_order else 1
         if not known or not count <= new <= exposed:
             raise DeviceBroken(f"used {head}, {new} new elements, with {exposed} buffers exposed")
@@ -203,14 +200,21 @@ class SplitDriver:
 
     def _count_until(self, head: int) -> int:
         """How many outstanding buffers there are up to `head`, oldest first."""
-        return next(count for count, oldest in enumerate(self.outstanding, 1) if oldest == head)
+        return self.outstanding.age(head) - self.last_used + 1
+
+    def _slots_of(self, head: int, count: int) -> list[int]:
+        """The `count` descriptors of a chain, in its order."""
+        slots = [head]
+        for _ in range(count - 1):
+            slots.append(int(self._next[slots[-1]]))
+        return slots
 
     # -- callbacks: whether an interrupt shall come
 
     def disable_cb(self) -> None:
         """Ask the device not to interrupt. It is a hint: one may still come."""
         self.callbacks = False
-        if self._events:
+        if self._exact:
             # The element just passed comes again last of all.
             self._ask_for(self.last_used - 1)
         else:
@@ -224,7 +228,7 @@ class SplitDriver:
 
     def _listen(self) -> None:
         """Ask for an interrupt when the next element is used."""
-        if self._events:
+        if self._exact:
             self._ask_for(self.last_used)
         else:
             self.cpu.store(self.rings.avail_field("flags"), 0, 2)
@@ -237,25 +241,15 @@ class SplitDriver:
 
     # -- small things
 
-    @property
-    def _events(self) -> bool:
-        return Feature.RING_EVENT_IDX in self.features
-
-    @property
-    def _in_order(self) -> bool:
-        return Feature.IN_ORDER in self.features
-
     def _used_idx(self) -> int:
         return self.cpu.load(self.rings.used_field("idx"), 2)
 
     def _check(self) -> None:
         """What holds after every call, or it is a bug of ours."""
-        taken = [slot for buffer in self.outstanding.values() for slot in buffer.slots]
-        assert sorted([*taken, *self._free]) == list(range(self.rings.size))
+        heads = self.outstanding.by_age()
+        counts = self.outstanding.slots[heads].tolist()
+        taken = [s for pair in zip(heads, counts, strict=True) for s in self._slots_of(*pair)]
+        assert sorted([*taken, *self._free.numbers()]) == list(range(self.size))
         assert self.last_used <= self.exposed <= self.added
         assert self.last_used <= self._batch_end <= self.exposed
         assert self.added - self.last_used == len(self.outstanding)
-
-
-def _nobody() -> None:
-    """Nobody is told: the device looks by itself."""
