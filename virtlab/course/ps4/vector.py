@@ -1,0 +1,213 @@
+"""Task 8 of problem set 4: many chains at once. Judges: the scalar walk, and the clock.
+
+First the arrays: on tables made by chance and by a hostile guest they must be those of `walk_each`,
+in value and in dtype. Then the time: both walk the same 4096 chains in turn, and the best of each
+counts. A ratio of two times in one process is the same on a slow machine and on a fast one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from random import Random
+
+import numpy as np
+
+from virtlab.course.answers import Answer
+from virtlab.course.ps3.machines import Memory, first
+from virtlab.course.ps4.chain_arrays import (
+    CHAINS,
+    LENGTH,
+    Heads,
+    Tables,
+    any_table,
+    compare_arrays,
+    measured_table,
+)
+from virtlab.course.ps4.machines import BASE
+from virtlab.course.ps4.scalar_walk import walk_each
+from virtlab.course.tasks import Case, Difference, Run, Task
+from virtlab.memory import GuestMemory
+from virtlab.virtio.layouts import NEXT, WRITE
+
+LOOK_ONCE = "take one copy of the table, and work on that: a guest may change it"
+LOOK_FAST = "array operations over all chains: one pass for each step, none for each chain"
+
+RATIO = 20
+"""How many times faster than the scalar walk the answer must be."""
+
+ROUNDS, PATIENCE = 9, 0.3
+"""Rounds of measuring, and the processor time (s) after which no new one begins."""
+
+
+def _table(rows: dict[int, tuple[int, int, int, int]], size: int = 16) -> Tables:
+    table = Tables(size)
+    for index, row in rows.items():
+        table.rows[index] = row
+    return table
+
+
+def _walk(
+    answer: Answer, table: Tables, heads: list[int], longest: int, told: str
+) -> Difference | None:
+    """Let the student walk, and compare array by array."""
+    ram = table.ram()
+    numbers = np.array(heads, np.int64)
+    right = walk_each(ram, BASE, table.size, numbers.copy(), longest)
+    memory = Memory(ram)
+    cut = f"{heads[:8]}{' and more' if len(heads) > 8 else ''}"
+    answer.given = f"walk_many(memory, {BASE:#x}, {table.size}, {cut}, {longest}): {told}"
+    yours = answer.call("walk_many", memory, BASE, table.size, numbers.copy(), longest)
+    return compare_arrays(right, yours, ram, table.size, numbers, longest) or _once(memory)
+
+
+def _once(memory: Memory) -> Difference | None:
+    """Whether the table was read twice."""
+    read = sum(access.length for access in memory.accesses)
+    seen = {
+        a
+        for access in memory.accesses
+        for a in range(access.address, access.address + access.length, 16)
+    }
+    if read > 16 * len(seen):
+        return Difference("no byte is read twice", f"{read} bytes were read", LOOK_ONCE)
+    return None
+
+
+# -- what the cases do
+
+N, W = NEXT, WRITE
+SOME = {
+    3: (0x4000, 16, 0, 0),
+    5: (0x5000, 512, W, 9),
+    1: (0x6000, 16, N, 7),
+    7: (0x7000, 4096, N | W, 2),
+    2: (0x8000, 1, W, 7),
+    9: (0x9000, 8, N, 3),
+    0: (0x1_0000_0000_0000, 0xFFFF_FFFF, 0, 0),
+    15: (0xFFFF_FFFF_FFFF_FFFF, 1, 0xFFF0, 0),
+}
+
+
+def _walks(
+    *calls: list[int], rows: dict[int, tuple[int, int, int, int]] | None = None, longest: int = 8
+) -> Run:
+    table = _table(SOME if rows is None else rows)
+    told = "; ".join(
+        f"t[{at}] flags {row[2]:#x} next {row[3]}" for at, row in list((rows or SOME).items())[:6]
+    )
+    return lambda answer, rng: first(_walk(answer, table, heads, longest, told) for heads in calls)
+
+
+def _by_chance(wild: float) -> Run:
+    def run(answer: Answer, rng: Random) -> Difference | None:
+        for _ in range(12):
+            numbers = np.random.default_rng(rng.getrandbits(32))
+            size, longest = 1 << rng.randrange(1, 9), rng.randrange(1, 9)
+            table = any_table(numbers, size, longest, wild)
+            limit = size + size * (wild > 0) // 8 + 1
+            heads = numbers.integers(0, limit if wild else size, rng.randrange(1, 60)).tolist()
+            if found := _walk(answer, table, heads, longest, "a table by chance"):
+                return found
+        return None
+
+    return run
+
+
+# -- the clock
+
+
+def _settle() -> None:
+    """Let the allocator see a large array go, so that it keeps what is freed from now on.
+
+    Else the C library may return memory after each round and get it anew, page by page: a time that
+    depends on what ran before.
+    """
+    np.empty(16 << 20, np.uint8)
+
+
+def ratio(
+    walk: Callable[..., object], ram: GuestMemory, size: int, heads: Heads, goal: float = RATIO
+) -> tuple[float, float, Difference | None]:
+    """How many times faster `walk` is than the scalar one, its best time (s), and what is wrong.
+
+    Both in turn, until `goal` is reached, something is wrong, or time is up. The clock is this
+    thread's processor time: that of the process moves in ticks while a case's timer runs.
+    """
+    _settle()
+    best_slow = best = float("inf")
+    begin = time.thread_time()
+    for _ in range(ROUNDS):
+        start = time.thread_time()
+        right = walk_each(ram, BASE, size, heads, LENGTH)
+        middle = time.thread_time()
+        yours = walk(ram, BASE, size, heads.copy(), LENGTH)
+        end = time.thread_time()
+        if found := compare_arrays(right, yours, ram, size, heads, LENGTH):
+            return 0.0, 0.0, found
+        best_slow, best = min(best_slow, middle - start), min(best, end - middle)
+        if best * goal <= best_slow or end - begin > PATIENCE:
+            break
+    return best_slow / best, best, None
+
+
+def _fast(answer: Answer, rng: Random) -> Difference | None:
+    table, heads = measured_table(np.random.default_rng(rng.getrandbits(32)))
+    answer.given = f"{CHAINS} chains of {LENGTH} descriptors in a table of {table.size}"
+
+    def walk(*arguments: object) -> object:
+        return answer.call("walk_many", *arguments)
+
+    times, best, found = ratio(walk, table.ram(), table.size, heads)
+    if found or times >= RATIO:
+        return found
+    said = f"{times:.1f} times as fast: {best * 1e3:.2f} ms for {times * best * 1e3:.1f} ms"
+    return Difference(f"at least {RATIO} times as fast as walk_each", said, LOOK_FAST)
+
+
+VECTOR = Task(
+    "ps4.q8",
+    "walk 4096 chains at once",
+    ("walk_many",),
+    ("B03",),
+    lines=30,
+    minutes=30,
+    difficulty=5,
+    points=6,
+    cases=(
+        Case("one chain of one", _walks([3])),
+        Case("many of one", _walks([3, 5, 2, 3])),
+        Case("large numbers", _walks([0, 15])),
+        Case("a chain of three", _walks([1])),
+        Case("of different lengths", _walks([3, 1, 5, 7, 9, 0])),
+        Case("no chains", _walks([])),
+        Case("NEXT alone decides", _walks([5, 15], rows=SOME | {15: (64, 8, 0xFFF2, 99)})),
+        Case("heads out of the table", _walks([16], [3, 16, 5], [0xFFFF, 1, 20])),
+        Case(
+            "next out of the table",
+            _walks([4, 3], [3, 4, 6, 1], rows=SOME | {4: (64, 8, N, 16), 6: (64, 8, N, 4)}),
+        ),
+        Case("a loop", _walks([4, 3], [3, 4, 6], rows=SOME | {4: (64, 8, N, 4), 6: (64, 8, N, 4)})),
+        Case("too long", _walks([1, 7, 3], longest=2)),
+        Case("just long enough", _walks([1, 9], [3], longest=3)),
+        Case("longest is 1", _walks([3, 1, 5], longest=1)),
+        Case(
+            "readable behind writable",
+            _walks([4, 3], [3, 4, 1], rows=SOME | {4: (64, 8, N | W, 9)}),
+        ),
+        Case("all refused", _walks([16, 17], [4], rows=SOME | {4: (64, 8, N, 16)})),
+        Case("any table", _by_chance(0.0)),
+        Case("hostile tables", _by_chance(0.2)),
+        Case("20 times faster", _fast),
+    ),
+    hints=(
+        "Not a chain after the other, but a step after the other: first all heads, then all second "
+        "descriptors, and so on. How many steps are there at most?",
+        "np.frombuffer makes a structured array of the table's bytes. Keep two arrays: which "
+        "chains still go on, and at which index each is. A refused chain is only "
+        "remembered; that it has no buffers is a matter of its count, at the end.",
+        "starts is np.cumsum of the counts, behind a 0. The buffer that a chain has at a step goes "
+        "to starts[chain] + step: fill an array of descriptor indices so, step by step, and take "
+        "all fields with it at once. Leave the loop when no chain goes on.",
+    ),
+)
