@@ -71,3 +71,36 @@ def test_memory_begins_at_a_page_border():
     assert ram.bytes.ctypes.data % 4096 == 0
     assert not ram.bytes.any()
     assert ram.bytes.flags.writeable
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.integers(0xF0, 0x220), st.sampled_from([-1, -(2**63), 2**62])),
+            st.one_of(st.integers(0, 0x40), st.just(2**32)),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from([REGIONS, [(0, 0x180)], [(0x100, 0x40)], []]),
+)
+def test_many_places_are_those_of_each(places, regions):
+    """-1 where one alone would fault, also where all lie in one region but for one."""
+    ram = GuestMemory(regions)
+    gpas, lengths = np.array(places, np.int64).reshape(-1, 2).T
+    expected = []
+    for gpa, length in places:
+        try:
+            expected.append(ram.offset(gpa, length))
+        except DmaFault:
+            expected.append(-1)
+    found = ram.offset_many(gpas, lengths)
+    assert found.dtype == np.int64
+    assert found.tolist() == expected
+
+
+def test_many_places_at_once_are_a_copy():
+    """Also where offset and address are the same number."""
+    ram, gpas = GuestMemory(64), np.array([1, 2])
+    found = ram.offset_many(gpas, np.array([1, 1]))
+    found[0] = 9
+    assert gpas.tolist() == [1, 2]

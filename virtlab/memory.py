@@ -86,12 +86,28 @@ class GuestMemory:
 
         A `gpa` at or above 2**63 is negative in int64; no region is there. A length is 0 or more.
         """
+        whole = self._hull(gpas, lengths) if len(gpas) else None
+        if whole is not None:
+            return gpas + (whole.offset - whole.start)
         found = np.full(len(gpas), -1, np.int64)
         for region in self.regions:
             inside = gpas - region.start
             here = (gpas >= 0) & (inside >= 0) & (lengths <= region.size - inside)
             np.copyto(found, inside + region.offset, where=here)
         return found
+
+    def _hull(self, gpas: Numbers, lengths: Numbers) -> Region | None:
+        """The region that has all from the lowest `gpa` to the highest, and the longest length.
+
+        What holds for this hull holds for each: three searches, where the test of each takes eight
+        passes. None if there is no such region; each one may still be memory.
+        """
+        low, high = int(gpas[gpas.argmin()]), int(gpas[gpas.argmax()])
+        region = self.regions[bisect_right(self._starts, low) - 1] if self.regions else None
+        if region is None or low < region.start:
+            return None
+        end = high + int(lengths[lengths.argmax()])
+        return region if end <= region.start + region.size else None
 
     def view(self, gpa: int, length: int) -> Bytes:
         """The bytes themselves, (length,) uint8, no copy: what you write, the guest has."""

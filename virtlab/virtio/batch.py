@@ -17,8 +17,9 @@ them. Source: virtio 1.3 2.7.4, 2.8.6; what makes it fast is told in `docs/archi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Self
 
 import numpy as np
@@ -81,6 +82,32 @@ class Batch:
             self.write.copy(),
         )
 
+    def first(self, n: int) -> Self:
+        """The first `n` chains of it: views of the same arrays."""
+        m = int(self.starts[n])
+        return type(self)(
+            self.heads[:n],
+            self.slots[:n],
+            self.starts[: n + 1],
+            self.offset[:m],
+            self.length[:m],
+            self.write[:m],
+        )
+
+    @classmethod
+    def joined(cls, batches: Sequence[Batch]) -> Self:
+        """The chains of `batches`, which is not empty, one behind the other: copies."""
+        ends = [0, *accumulate(len(batch.offset) for batch in batches)]
+        shifted = [batch.starts[1:] + end for batch, end in zip(batches, ends, strict=False)]
+        return cls(
+            np.concatenate([batch.heads for batch in batches]),
+            np.concatenate([batch.slots for batch in batches]),
+            np.concatenate([batches[0].starts[:1], *shifted]),
+            np.concatenate([batch.offset for batch in batches]),
+            np.concatenate([batch.length for batch in batches]),
+            np.concatenate([batch.write for batch in batches]),
+        )
+
     def writable(self) -> Ints:
         """(n,) the bytes of each chain that the device may write."""
         return self._sums(self.length * self.write)
@@ -91,7 +118,9 @@ class Batch:
 
     def _sums(self, numbers: Ints) -> Ints:
         """The sum over each chain's pieces. A chain has at least one."""
-        return np.add.reduceat(numbers, self.starts[:-1]) if len(self) else self.heads
+        if len(numbers) == len(self):
+            return numbers
+        return np.add.reduceat(numbers, self.starts[:-1])
 
 
 def _pieces(dma: Flat, iova: int, length: int) -> list[tuple[int, int]]:

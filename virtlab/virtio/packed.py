@@ -29,28 +29,24 @@ import numpy as np
 
 from virtlab.errors import GuestError
 from virtlab.memory import Dma
+from virtlab.virtio.batch import Batch, Ints
 from virtlab.virtio.chain import Chain, check_memory, guests_memory
 from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.layouts import WRITE, packer
 from virtlab.virtio.ordering import Barrier, no_barrier
 from virtlab.virtio.packed_chain import CLAUSES, check_rings, flags_at, walk
+from virtlab.virtio.packed_events import Events
 from virtlab.virtio.packed_layouts import (
-    DISABLE,
-    ENABLE,
-    EVENT,
-    EVENT_DESC,
     FLAGS_AT,
     LEN_AT,
     USED_PART,
     PackedOrder,
     PackedRings,
-    event_word,
     is_avail,
-    to_word,
     used_bits,
-    wants_event,
     wrap_at,
 )
+from virtlab.virtio.packed_many import Many
 
 IDS = 1 << 16
 """Buffer ids that there are. A driver may choose any."""
@@ -58,7 +54,7 @@ IDS = 1 << 16
 _pack_used = packer(USED_PART).pack
 
 
-class PackedQueue:
+class PackedQueue(Events):
     """A packed virtqueue in the memory behind `dma`. It is not ready until `enable`.
 
     `interrupt` is called when the driver shall be told; `barrier` at each point of `PackedOrder`.
@@ -70,9 +66,7 @@ class PackedQueue:
         interrupt: Callable[[], None] | None = None,
         barrier: Barrier = no_barrier,
     ) -> None:
-        self.dma = dma
-        self.interrupt = interrupt or _nobody
-        self.barrier = barrier
+        super().__init__(dma, interrupt, barrier)
         self._slots = np.zeros(IDS, np.uint16)
         self.reset()
 
@@ -91,7 +85,10 @@ class PackedQueue:
         self.listening = True
         # By buffer id: the slots of the list in flight that has it, or 0.
         self._slots.fill(0)
-        self._order = np.zeros(0, np.uint16)
+        self._order, self._room = np.zeros(0, np.uint16), np.zeros(0, np.int64)
+        # The last batch, as long as these two do not have its lists yet.
+        self._batch: Batch | None = None
+        self._many: Many | None = None
 
     def enable(self, rings: PackedRings, features: Features = frozenset(), base: int = 0) -> None:
         """Use the queue that lies at `rings`, from position `base` on.
@@ -103,8 +100,10 @@ class PackedQueue:
         self.reset()
         self.rings, self.features = rings, features
         self.last_avail = self.used = self.signalled = base
-        # In order, the ids that were taken, by number: who is next to be given back.
-        self._order = np.zeros(rings.size if Feature.IN_ORDER in features else 0, np.uint16)
+        # In order, by number: the ids that were taken, so who is next to be given back; and the
+        # bytes that each may be written, so whether it is complete.
+        taken = rings.size if Feature.IN_ORDER in features else 0
+        self._order, self._room = np.zeros(taken, np.uint16), np.zeros(taken, np.int64)
         self.ready = True
 
     @property
@@ -136,6 +135,7 @@ class PackedQueue:
         chain = self.peek(self.last_avail)
         if chain is None:
             return None
+        self._settle()
         # A buffer gets the next *free* id: two in flight with one id could not be told apart.
         if self._slots[chain.head]:
             why = f"buffer id {chain.head} is in flight already"
@@ -144,11 +144,21 @@ class PackedQueue:
         if self.listening:
             self._ask_for(self.last_avail + chain.slots)
         if len(self._order):
-            self._order[self.taken % self.size] = chain.head
+            number = self.taken % self.size
+            self._order[number], self._room[number] = chain.head, chain.writable
         self._slots[chain.head] = chain.slots
         self.last_avail += chain.slots
         self.taken += 1
         return chain
+
+    def pop_many(self, limit: int | None = None) -> Batch:
+        """All lists that are available, or `limit` of them: what so many `pop` would take.
+
+        If one breaks a rule, the batch ends before it; if it is the first, `GuestError`, as by
+        `pop`. A batch may also end after `packed_many.MOST` buffers. `TypeError` if `dma` is not
+        `Flat`. With EVENT_IDX the device's event is written once a run of neighbours.
+        """
+        return (self._many or self._plural()).pop(limit)
 
     def peek(self, position: int) -> Chain | None:
         """The list at `position`, not taken, its memory not looked at; None if none is there.
@@ -170,19 +180,48 @@ class PackedQueue:
         """
         heads = self._check_push(chain, written, count)
         slots = sum(int(self._slots[head]) for head in heads)
-        at = self.rings.desc_at(self.used)
-        flags = used_bits(wrap_at(self.used, self.size)) | (WRITE if written else 0)
-        # The descriptor is complete before its flags say so. After them it is the driver's.
-        with guests_memory(CLAUSES.address):
-            self.dma.write(at + LEN_AT, _pack_used(min(written, 0xFFFF_FFFF), chain.head))
-            self.barrier(PackedOrder.REST_THEN_USED_FLAGS)
-            self.dma.write(at + FLAGS_AT, flags.to_bytes(2, "little"))
+        self._use(self.used, chain.head, min(written, 0xFFFF_FFFF))
         self._slots[heads] = 0
         self.used += slots
         self.returned += count
 
+    def push_many(self, heads: Batch | Ints, written: Ints | int = 0) -> None:
+        """Give lists back, as so many `push` would: `written` bytes of each, (n,) or one number.
+
+        `heads` is what `pop_many` gave, or (n,) ids out of it. In order, one used descriptor stands
+        for all up to the next list that was not written completely. `ValueError` as `push`, before
+        anything is given back. Ids alone, out of order, say nothing of their room: there `written`
+        is only compared with 2**32.
+        """
+        (self._many or self._plural()).push(heads, written)
+
+    def _use(self, position: int, ident: int, written: int) -> None:
+        """One used descriptor. It is complete before its flags say so: then it is the driver's."""
+        at = self.rings.desc_at(position)
+        flags = used_bits(wrap_at(position, self.size)) | (WRITE if written else 0)
+        with guests_memory(CLAUSES.address):
+            self.dma.write(at + LEN_AT, _pack_used(written, ident))
+            self.barrier(PackedOrder.REST_THEN_USED_FLAGS)
+            self.dma.write(at + FLAGS_AT, flags.to_bytes(2, "little"))
+
+    def _plural(self) -> Many:
+        """The plural calls, from their first use on."""
+        self._many = self._many or Many(self)
+        return self._many
+
+    def _settle(self) -> None:
+        """Note the lists of the last batch, id by id. Most are given back before anybody asks."""
+        batch, self._batch = self._batch, None
+        if batch is None:
+            return
+        self._slots[batch.heads] = batch.slots
+        if len(self._order):
+            numbers = np.arange(self.taken - len(batch), self.taken) % self.size
+            self._order[numbers], self._room[numbers] = batch.heads, batch.writable()
+
     def _check_push(self, chain: Chain, written: int, count: int) -> list[int]:
         """The ids that are given back by it, oldest first."""
+        self._settle()
         if not 1 <= count <= self.in_flight:
             raise ValueError(f"{self.in_flight} lists are in flight: cannot give {count} back")
         if not 0 <= written <= chain.writable:
@@ -199,68 +238,12 @@ class PackedQueue:
             raise ValueError(f"in order, list {heads[-1]} is next, not {chain.head}")
         return heads
 
-    # -- notifications: to the driver
-
-    def should_notify(self) -> bool:
-        """Whether the driver asked to hear of what was pushed since this was last asked."""
-        pushed = self.used - self.signalled
-        if not pushed:
-            return False
-        # Flags first, then the question: else the driver may go to sleep in between.
-        self.barrier(PackedOrder.USED_FLAGS_THEN_DRIVER_EVENT)
-        with guests_memory(CLAUSES.address):
-            raw = self.dma.read(self.rings.driver, EVENT.itemsize)
-        event = int.from_bytes(raw, "little")
-        wanted = wants_event(event, self._exact, self.used, pushed, self.size)
-        self.signalled = self.used
-        return wanted
-
-    def notify(self) -> bool:
-        """Interrupt the driver if it asked for that. Gives whether it did."""
-        wanted = self.should_notify()
-        if wanted:
-            self.interrupt()
-        return wanted
-
-    # -- notifications: from the driver
-
-    def disable_notify(self) -> None:
-        """Ask the driver not to ring. It is a hint: a ring may still come."""
-        if self.ready:
-            self._say(event_word(DISABLE))
-        self.listening = False
-
-    def enable_notify(self) -> bool:
-        """Ask the driver to ring again. False if a list came in the meantime: look once more."""
-        if self.ready and self._exact:
-            self._ask_for(self.last_avail)
-        elif self.ready:
-            self._say(event_word(ENABLE))
-        self.listening = True
-        self.barrier(PackedOrder.DEVICE_EVENT_THEN_FLAGS)
-        return not self.available()
-
-    @property
-    def _exact(self) -> bool:
-        return Feature.RING_EVENT_IDX in self.features
-
-    def _ask_for(self, position: int) -> None:
-        """With EVENT_IDX: ask for a ring when the descriptor at `position` is available."""
-        if self._exact:
-            self._say(event_word(EVENT_DESC, to_word(position, self.size)))
-
-    def _say(self, event: int) -> None:
-        """Both words in one write, so that the driver never sees one without the other."""
-        with guests_memory(CLAUSES.address):
-            self.dma.write(self.rings.device, event.to_bytes(EVENT.itemsize, "little"))
+    # -- checks
 
     def _check(self) -> None:
         """What holds after every call, or it is a bug of ours."""
+        self._settle()
         assert self.signalled <= self.used <= self.last_avail <= self.used + self.size
         assert int(self._slots.sum(dtype=np.int64)) == self.last_avail - self.used
         assert np.count_nonzero(self._slots) == self.in_flight
         assert self.ready or not self.in_flight
-
-
-def _nobody() -> None:
-    """Nobody is to be told."""

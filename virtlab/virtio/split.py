@@ -24,9 +24,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from virtlab.errors import GuestError
 from virtlab.memory import Dma
+from virtlab.virtio.batch import Batch
 from virtlab.virtio.chain import Chain, check_memory, guests_memory
 from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.layouts import (
@@ -38,7 +40,9 @@ from virtlab.virtio.layouts import (
     packer,
 )
 from virtlab.virtio.ordering import Barrier, Order, no_barrier
+from virtlab.virtio.split_back import give_back
 from virtlab.virtio.split_chain import CLAUSES, check_rings, walk
+from virtlab.virtio.split_many import SplitMany
 from virtlab.wire import all_ones
 
 _pack_used = packer(USED_ELEM).pack
@@ -74,6 +78,8 @@ class SplitQueue:
         self.last_avail = self.used = self.signalled = 0
         self.listening = True
         self._order = np.zeros(0, np.uint16)
+        self._room = np.zeros(0, np.int64)
+        self._many: SplitMany | None = None
 
     def enable(self, rings: SplitRings, features: Features = frozenset(), base: int = 0) -> None:
         """Use the queue that lies at `rings`, from entry `base` on (0, or where another left off).
@@ -84,8 +90,10 @@ class SplitQueue:
         self.reset()
         self.rings, self.features = rings, features
         self.last_avail = self.used = self.signalled = base
-        # In order, the heads that were taken, by position: who is next to be given back.
-        self._order = np.zeros(rings.size if Feature.IN_ORDER in features else 0, np.uint16)
+        # In order, the heads that were taken and the bytes that each may be written, by position:
+        # who is next to be given back, and whether it is complete.
+        taken = rings.size if Feature.IN_ORDER in features else 0
+        self._order, self._room = np.zeros(taken, np.uint16), np.zeros(taken, np.int64)
         self.ready = True
 
     @property
@@ -126,8 +134,17 @@ class SplitQueue:
             self._listen(self.last_avail + 1)
         if len(self._order):
             self._order[self.last_avail % self.size] = chain.head
+            self._room[self.last_avail % self.size] = chain.writable
         self.last_avail += 1
         return chain
+
+    def pop_many(self, limit: int | None = None) -> Batch:
+        """Take all chains, or up to `limit`: what so many `pop` would. It holds until the next.
+
+        The batch ends before a chain that breaks a rule; if that is the first, `GuestError`. It may
+        end behind 4 * `size` pieces: call until it is empty. `TypeError` if memory is no `Flat`.
+        """
+        return self._plural().pop(limit)
 
     def peek(self, position: int) -> Chain:
         """The chain whose entry is at `position`, without taking it or looking at its memory."""
@@ -148,13 +165,26 @@ class SplitQueue:
         used ring is not memory.
         """
         self._check_push(chain, written, count)
-        # The element is complete before the index says so. Its `len` may be less than was written.
-        element = _pack_used(chain.head, min(written, all_ones(4)))
-        with guests_memory(CLAUSES.address):
-            self.dma.write(self.rings.used_at(self.used), element)
+        # The element is complete before the index says so.
+        self._put(self.used, chain.head, written)
         self.barrier(Order.ELEMENT_THEN_USED_IDX)
         self._store(self.rings.used_field("idx"), self.used + count)
         self.used += count
+
+    def push_many(self, heads: Batch | npt.ArrayLike, written: npt.ArrayLike | int = 0) -> None:
+        """Give back a batch, or (n,) heads of it, as so many `push` would; the index moves once.
+
+        `written` is (n,) bytes, or one number for all. In order, an element stands for all up to
+        the next chain that is not complete. `ValueError` as `push`, before anything is stored; for
+        bare heads out of order, whose room is not known, only above 2**32 - 1.
+        """
+        give_back(self._plural(), heads, written)
+
+    def _put(self, position: int, head: int, written: int) -> None:
+        # Its `len` may be less than was written.
+        element = _pack_used(head, min(written, all_ones(4)))
+        with guests_memory(CLAUSES.address):
+            self.dma.write(self.rings.used_at(position), element)
 
     def _check_push(self, chain: Chain, written: int, count: int) -> None:
         if not 1 <= count <= self.in_flight:
@@ -227,6 +257,11 @@ class SplitQueue:
         return Feature.RING_EVENT_IDX in self.features
 
     # -- memory
+
+    def _plural(self) -> SplitMany:
+        if self._many is None:
+            self._many = SplitMany(self)
+        return self._many
 
     def _load(self, iova: int) -> int:
         with guests_memory(CLAUSES.address):

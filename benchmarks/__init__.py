@@ -1,0 +1,1 @@
+"""How fast the plural calls are, as ratios of time to a C twin. Run: python -m benchmarks."""

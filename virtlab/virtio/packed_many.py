@@ -1,0 +1,271 @@
+"""The plural calls of a packed queue: `pop_many` and `push_many`, for `PackedQueue`.
+
+    pop_many    the run that lay here a lap ago, if it is here again      one compare of bytes
+                else: the same but for its addresses                      six NumPy calls
+                else: how many are available, a private copy, `parse`     some twenty NumPy calls
+                else: `pop`, one by one                                   few lists; whatever is odd
+    push_many   all used descriptors but the first, then the first        one store of many words
+
+The idea: a batch is what so many `pop` would take, and leaves what so many `push` would leave. A
+list that breaks a rule ends the batch before it. If it is the first, `pop` refuses it: no refusal
+is worded twice.
+
+The rule that keeps it simple: a run lies in one lap, so it is one slice of memory. The list that
+goes round the end of the ring is taken alone.
+
+What a batch took need not be noted id by id if it is given back as it came, which is what devices
+do. So the last batch is noted late: `PackedQueue._settle`, before anything else is done.
+
+Source: virtio 1.3 2.8.1, 2.8.6, 2.8.8, 2.8.21; the barriers are those of `PackedOrder`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from virtlab.errors import DmaFault, GuestError
+from virtlab.memory import Flat
+from virtlab.virtio.batch import Batch, Ints
+from virtlab.virtio.batch_checks import first
+from virtlab.virtio.chain import Chain
+from virtlab.virtio.ordering import no_barrier
+from virtlab.virtio.packed_back import give_back
+from virtlab.virtio.packed_layouts import AVAIL, USED, PackedOrder, avail_bits, wrap_at
+from virtlab.virtio.packed_parse import Place, parse
+from virtlab.virtio.packed_shadow import Ring, Run, Runs, frozen, window
+
+if TYPE_CHECKING:
+    from virtlab.virtio.packed import PackedQueue
+
+# Looked up once: what is done for each batch takes two microseconds in all.
+_BOTH = AVAIL | USED
+_LEN_THEN_FLAGS = PackedOrder.REST_THEN_USED_FLAGS
+
+FEW = 5
+"""Below so many slots the scalar calls are quicker."""
+
+SCAN = 64
+"""Slots that are looked at first, to see how many are available; then twice as many."""
+
+MOST = 1 << 16
+"""Buffers of a batch, at least; four times the queue's size if that is more. Behind so many it
+ends: by indirect tables a guest could name the square of the size."""
+
+
+class Many:
+    """The plural calls of `queue`, from one `enable` to the next."""
+
+    def __init__(self, queue: PackedQueue) -> None:
+        if not hasattr(queue.dma, "offset_many"):
+            raise TypeError("a batch needs memory that is one array: a `Flat`, not any `Dma`")
+        self.queue = queue
+        self.dma = cast(Flat, queue.dma)
+        self.most = max(4 * queue.size, MOST)
+        self._exact, self._in_order = queue._exact, bool(len(queue._order))
+        self.stamps = np.zeros(1 << 16, np.uint16)
+        self.ramp = np.arange(queue.size, dtype=np.uint16)
+        self._bind()
+
+    def _bind(self) -> None:
+        """Look where the ring lies, and forget the runs: memory is mapped otherwise now."""
+        self.generation = self.dma.generation
+        self.window = window(self.dma, self.queue.rings)
+        self._runs = Runs(4 * self.queue.size)
+        self._last = 0
+        self.run: Run | None = None
+        self.ring: Ring | None = None  # not ready, or not in one piece: then list by list
+        if self.queue.ready:
+            with suppress(DmaFault):
+                self.ring = Ring(self.dma, self.queue.rings)
+
+    # -- pop
+
+    def pop(self, limit: int | None) -> Batch:
+        """See `PackedQueue.pop_many`."""
+        queue = self.queue
+        left = queue.rings.size if limit is None else limit
+        if left < 0:
+            raise ValueError(f"a limit is 0 or more, not {limit}")
+        if self.dma.generation != self.generation:
+            self._bind()
+        batch = self._take_again(left) if self._runs else None
+        if batch is not None and (len(batch.heads) == left or not self._more()):
+            return batch
+        return self._take_parts(batch, left)
+
+    def _take_parts(self, batch: Batch | None, left: int) -> Batch:
+        """A batch of several runs, `batch` the first of them; where there is none, of any lists."""
+        queue, parts = self.queue, [batch] if batch else []
+        left -= len(batch or ())
+        room = self.most - queue.size - len(batch.offset if batch else ())
+        one_by_one = queue.last_avail
+        while left > 0 and room >= 0:
+            batch = None
+            if queue.last_avail >= one_by_one:
+                batch = self._take_again(left) if self._runs else None
+                if batch is None:
+                    batch, one_by_one = self._take_new(left, room + queue.size)
+            if batch is None:
+                batch = self._take_singly(left, one_by_one, room, quiet=bool(parts))
+            if batch is None:
+                break
+            parts.append(batch)
+            left -= len(batch)
+            room -= len(batch.offset)
+            if left and not self._more():
+                break
+        return Batch.joined(parts) if len(parts) > 1 else (parts or [Batch.of([], self.dma)])[0]
+
+    def _more(self) -> bool:
+        """Whether the next descriptor, if the device does not hold it already, is available."""
+        queue, ring = self.queue, self.ring
+        position, size = queue.last_avail, queue.rings.size
+        if ring is None:
+            return True  # `pop` has to look
+        if position - queue.used >= size:
+            return False
+        lap, slot = divmod(position, size)
+        return ring.halves[8 * slot + 7] & _BOTH == (USED if lap & 1 else AVAIL)
+
+    def _take_singly(self, left: int, until: int, room: int, quiet: bool) -> Batch | None:
+        """Up to `left` lists by `pop`, until position `until` or more than `room` buffers.
+
+        None if there is none. A refusal is raised only where nothing was taken before it.
+        """
+        chains: list[Chain] = []
+        while len(chains) < left and room >= 0:
+            try:
+                chain = self.queue.pop()
+            except GuestError:
+                if chains or quiet:
+                    break
+                raise
+            if chain is None:
+                break
+            chains.append(chain)
+            room -= len(chain.buffers)
+            if self.queue.last_avail >= until:
+                break
+        return Batch.of(chains, self.dma) if chains else None
+
+    def _take_again(self, left: int) -> Batch | None:
+        """The same run as a lap ago, or the same but for its addresses."""
+        queue = self.queue
+        position, size = queue.last_avail, queue.rings.size
+        lap, slot = divmod(position, size)
+        run = self._runs.get(slot)
+        if run is None or run.lists > left or run.slots > size - position + queue.used:
+            return None
+        wrap = 1 - lap % 2
+        # A barrier that does something means that the driver runs while we look.
+        batch = run.again(wrap) if queue.barrier is no_barrier else None
+        if batch is None:
+            batch = run.moved(wrap, self._then)
+        if batch is None or (queue.taken != queue.returned and not self._ids_free(batch.heads)):
+            return None  # within one batch they differ: that was seen when it was kept
+        self._commit(batch, run.slots)
+        self.run = run
+        return batch
+
+    def _take_new(self, left: int, most: int) -> tuple[Batch | None, int]:
+        """Up to `left` lists that are here for the first time, or None.
+
+        And the position up to which there is no more to be taken at once.
+        """
+        queue, ring = self.queue, self.ring
+        position = queue.last_avail
+        lap, slot = divmod(position, queue.size)
+        room = min(queue.size - slot, queue.size - (position - queue.used))
+        if ring is None or left < FEW or room < FEW:
+            return None, position + FEW
+        bits = avail_bits(1 - lap % 2)
+        # A list may have many slots; but who wants few lists need not look at the whole ring.
+        count = ring.available(slot, bits, min(room, 4 * left + SCAN), max(SCAN, self._last))
+        self._last = count
+        if count < FEW:
+            return None, position + FEW
+        self._then()
+        records = ring.records[slot : slot + count].copy()
+        place = Place(self.dma, queue.rings, queue.features)
+        batch, direct = parse(place, records, bits, left, most)
+        batch = self._without_doubles(batch)
+        if batch is None:
+            return None, position + count
+        slots = int(batch.slots.sum())
+        self._commit(frozen(batch), slots)
+        if direct:
+            self.run = Run(ring, slot, records[:slots], batch, self.window)
+            self._runs.keep(slot, self.run)
+        return batch, position + count if slots < count and len(batch) < left else position
+
+    def _then(self) -> None:
+        """Flags were read. What they vouch for comes next."""
+        self.queue.barrier(PackedOrder.FLAGS_THEN_REST)
+
+    def _ids_free(self, heads: Ints) -> bool:
+        """Whether no list in flight has one of these ids."""
+        queue = self.queue
+        queue._settle()
+        return not np.count_nonzero(queue._slots.take(heads, mode="clip"))
+
+    def _without_doubles(self, batch: Batch | None) -> Batch | None:
+        """The lists before the first whose id is in flight, or that of a list before it."""
+        if batch is None:
+            return None
+        self.queue._settle()
+        heads, ramp = batch.heads, self.ramp[: len(batch)]
+        # Written from behind, each id keeps the number of the first list that has it.
+        self.stamps[heads[::-1]] = ramp[::-1]
+        double = self.stamps[heads] != ramp
+        right = first(double | (self.queue._slots[heads] != 0))
+        return batch.first(right) if right else None
+
+    def _commit(self, batch: Batch, slots: int) -> None:
+        """The batch is taken; the one before was noted when the ids were compared with it.
+
+        Nothing has moved if the device's event cannot be written.
+        """
+        queue = self.queue
+        if self._exact and queue.listening:
+            queue._ask_for(queue.last_avail + slots)
+        queue._batch, self.run = batch, None
+        queue.last_avail += slots
+        queue.taken += len(batch.heads)
+
+    # -- push
+
+    def push(self, heads: Batch | Ints, written: Ints | int) -> None:
+        """See `PackedQueue.push_many`."""
+        queue, run = self.queue, self.run
+        if self.dma.generation != self.generation:
+            self._bind()
+            run = None
+        batch = queue._batch
+        # Given back as it was taken: then its ids were checked, and nobody has noted them yet.
+        whole = batch is not None and heads is batch and queue.in_flight == len(batch.heads)
+        if whole and run is not None and type(written) is int and not written:
+            if not self._in_order:
+                run.rest[run.places] = run.used[wrap_at(queue.used, queue.rings.size)]
+                return self._push_run(run, run.first)
+            if not run.writes:
+                return self._push_run(run, run.last)
+        return give_back(self, heads, written, whole)
+
+    def _push_run(self, run: Run, head: int) -> None:
+        """All that is in flight goes back as it was taken: the first used descriptor, last of all.
+
+        `packed_back` says why. In order it is the only one (2.8.8).
+        """
+        queue, ring = self.queue, run.ring
+        lap, slot = divmod(queue.used, queue.rings.size)
+        at = 8 * slot
+        ring.lens[at // 2 + 2] = 0
+        ring.halves[at + 6] = head
+        queue.barrier(_LEN_THEN_FLAGS)
+        ring.halves[at + 7] = 0 if lap & 1 else _BOTH
+        queue._batch = None
+        queue.used += run.slots
+        queue.returned += run.lists
