@@ -34,7 +34,18 @@ class Part(NamedTuple):
 PARTS = (
     Part("lint", (sys.executable, "-m", "ruff", "check", ".")),
     Part(
-        "format", (sys.executable, "-m", "ruff", "format", "--check", "virtlab", "tests", "scripts")
+        "format",
+        (
+            sys.executable,
+            "-m",
+            "ruff",
+            "format",
+            "--check",
+            "virtlab",
+            "tests",
+            "scripts",
+            "benchmarks",
+        ),
     ),
     Part("types", (sys.executable, "-m", "mypy")),
     Part(

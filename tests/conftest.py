@@ -2,7 +2,8 @@
 
 A skip says by name what is missing and how to get it. With ``VIRTLAB_NO_SKIP=1``, as in CI, it is
 a failure, unless the machine's own hardware is what is missing. With ``VIRTLAB_SLOW=1`` Hypothesis
-looks at ten times as many examples.
+looks at ten times as many examples, and the tests marked `long` run too; they are the same as their
+neighbours, with ten times the work.
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ hypothesis.settings.register_profile(
     print_blob=False,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
-hypothesis.settings.load_profile("slow" if os.environ.get("VIRTLAB_SLOW") == "1" else "fast")
+SLOW = os.environ.get("VIRTLAB_SLOW") == "1"
+hypothesis.settings.load_profile("slow" if SLOW else "fast")
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """Leave out the `long` tests, unless they are asked for."""
+    left_out = [item for item in items if item.get_closest_marker("long") and not SLOW]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 NOT_HERE = "not in this machine: "

@@ -73,3 +73,13 @@ def test_a_file_skipped_as_a_whole_counts_too(tmp_path, no_skip, status):
     done = run(tmp_path, WHOLE_FILE, no_skip)
     assert done.returncode == status
     assert "no_such_module_here" in done.stdout
+
+
+@pytest.mark.parametrize(("slow", "passed"), [("", "1 passed, 1 deselected"), ("1", "2 passed")])
+def test_a_long_test_runs_when_it_is_asked_for(slow, passed, tmp_path, monkeypatch):
+    """Left out, it is no skip: its neighbour proves the same with less work."""
+    monkeypatch.setenv("VIRTLAB_SLOW", slow)
+    text = "import pytest\n@pytest.mark.long\ndef test_a(): pass\ndef test_b(): pass\n"
+    done = run(tmp_path, text, "1")
+    assert done.returncode == 0
+    assert passed in done.stdout

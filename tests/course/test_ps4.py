@@ -42,7 +42,7 @@ def test_the_solution_passes(number):
     assert check(f"ps4.q{number}", seed=4, namespace=solutions()).ok
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(1, 9))
 def test_the_solution_passes_with_150_seeds(number):
     names = solutions()

@@ -90,7 +90,7 @@ def test_a_small_ring(name, image):
 
 
 @needs_qemu
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("name", SMALL)
 def test_ten_thousand_requests_on_a_small_ring(name, image):

@@ -227,7 +227,7 @@ def test_a_curious_driver_gets_the_same_answers(bus, image):
 
 
 @needs_qemu
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("bus", LAYOUTS)
 def test_three_times_as_many(bus, image):
     compare(bus, image, SLOW_SESSIONS)

@@ -59,6 +59,12 @@ COMMANDS = (
         "decode a file of this or another machine",
         "virtlab inspect pci dump.txt",
     ),
+    Command(
+        "bench",
+        "virtlab.course.bench",
+        "measure the vectorized rings against C",
+        "virtlab bench --quick",
+    ),
 )
 
 
