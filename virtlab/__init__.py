@@ -17,8 +17,11 @@ Read it in this order. Each step needs only those before it.
 9. `vmm`              what else a VMM does, part by part; `hosts.real_code`, guests of machine code
 10. `pci.config`       what every card has; then `pci.bus`, who claims a request, and `guest.pci`
 11. `devices.ata`     a card that moves bytes itself; then `devices.e1000`, one with two rings
-12. `machine`         everything wired together; `cards` and `firmware` are what is plugged in
-13. `show`            the pictures; `course`, the checks and the `virtlab` command
+12. `virtio.split`    a virtqueue, the device's side; `guest.virtqueue_split`, the driver's
+13. `virtio.packed`   one ring for three; then `virtio.split_many`, a batch at a time
+14. `virtio.device`   what a device is to a transport; `virtio.mmio`, `guest.virtio_device`
+15. `machine`         everything wired together; `cards` and `firmware` are what is plugged in
+16. `show`            the pictures; `course`, the checks and the `virtlab` command
 
 `wire`, `errors`, `trace`, `clock`, `memory`, `interrupts` and `backends` are the ground under all
 of it. Look into them when a name sends you there. `docs/architecture.md` has the picture.
