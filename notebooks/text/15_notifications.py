@@ -80,7 +80,8 @@ flags = {"avail.flags": ends.rings.avail_field("flags"), "used.flags": ends.ring
 print({name: ends.guest.cpu.load(gpa, 2) for name, gpa in flags.items()}, ends.exits - before, "exits")
 
 assert ends.exits == before
-assert ends.device.enable_notify() and ends.driver.enable_cb()
+assert ends.device.enable_notify()
+assert ends.driver.enable_cb()
 
 # %% [markdown]
 # Five requests, there and back, and no exit. But a flag in memory is a wish, and no more. The other side reads it when it reads it.
@@ -324,7 +325,7 @@ import matplotlib.pyplot as plt
 from virtlab.show.palette import BLUE, GREEN, VERMILLION
 
 figure, axes = plt.subplots(figsize=(8.5, 4.2), layout="constrained")
-for way, colour, mark in zip(WAYS, (VERMILLION, BLUE, GREEN), "so^"):
+for way, colour, mark in zip(WAYS, (VERMILLION, BLUE, GREEN), "so^", strict=True):
     axes.plot(sizes, [3 * formula(way, size) for size in sizes], color=colour)
     axes.plot(sizes, [count.each for count in counts[way]], mark, color=colour, markersize=9, label=way)
 axes.set(xscale="log", yscale="log", xlabel="requests in a batch", ylabel="exits a request", title="Exits for one request")

@@ -7,13 +7,15 @@ A picture is a pure function of a state, and gives a `Picture`, SVG and text: `a
 `layer_journey`, `journey_picture`, `looks_picture`, `sizes_picture`, `bitmap_picture`,
 `run_picture`, `page_walk`, `nested_walk`, `remap_picture`, `assign_picture`, `two_vms`; of a
 virtqueue `split_ring_picture`, `packed_ring_picture`, `chain_picture`, `race_picture`,
-`threshold_picture`, `vring_map`.
+`threshold_picture`, `vring_map`, `vring_picture`, `writers_picture`, `batch_picture`,
+`levels_picture`, `ratio_picture`.
 `frame_buffer` is a photo of a screen. A table is a `Table`: `trace_table`, `packet_table`,
-`pin_table`, `cost_table`, `descriptor_table`, `listing`. A widget is a thin shell around such
-functions: `AddressProbe`, `AssignBoard`, `BarLab`, `BitmapEditor`, `BusLab`, `ConfigView`,
-`DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`, `Journey`, `LayerLab`, `PacketViewer`, `Player`,
-`PresetLab`, `RaceStepper`, `RegisterViewer`, `RemapLab`, `RequestWalker`, `RingStepper`,
-`SplitLab`, `ThresholdExplorer`, `TracePlayer`, `WalkLab`, `Quiz`, `Predict`, `Note`.
+`pin_table`, `cost_table`, `descriptor_table`, `setup_table`, `listing`. A widget is a thin shell
+around such functions: `AddressProbe`, `AssignBoard`, `BarLab`, `BatchExplorer`, `BitmapEditor`,
+`BusLab`, `ConfigView`, `DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`, `Journey`, `LayerLab`,
+`PacketViewer`, `Player`, `PresetLab`, `RaceStepper`, `RegisterViewer`, `RemapLab`, `RequestWalker`,
+`RingStepper`, `SplitLab`, `ThresholdExplorer`, `TracePlayer`, `VringLab`, `WalkLab`, `Quiz`,
+`Predict`, `Note`.
 
 Read it in this order: `palette`, `svg`, one picture (`maps`), `shell`, one widget (`probe`).
 
@@ -28,6 +30,9 @@ from typing import TYPE_CHECKING
 
 from virtlab.show.assign_picture import assign_picture
 from virtlab.show.bar_sizing import bar_sizing
+from virtlab.show.batch_levels import levels_picture
+from virtlab.show.batch_picture import batch_picture
+from virtlab.show.batch_ratios import ratio_picture
 from virtlab.show.bitmap_picture import bitmap_picture
 from virtlab.show.bitmap_run import run_picture
 from virtlab.show.compare import bars
@@ -65,11 +70,15 @@ from virtlab.show.timeline import exit_timeline
 from virtlab.show.topology import topology
 from virtlab.show.two_vms import two_vms
 from virtlab.show.vring_map import vring_map
+from virtlab.show.vring_picture import vring_picture
+from virtlab.show.vring_table import setup_table
+from virtlab.show.vring_writers import writers_picture
 from virtlab.show.worlds import worlds
 
 if TYPE_CHECKING:
     from virtlab.show.assign_board import AssignBoard
     from virtlab.show.bar_lab import BarLab
+    from virtlab.show.batch_explorer import BatchExplorer
     from virtlab.show.bitmap_editor import BitmapEditor
     from virtlab.show.config_view import ConfigView
     from virtlab.show.discovery_lab import BusLab, PresetLab
@@ -89,6 +98,7 @@ if TYPE_CHECKING:
     from virtlab.show.remap_lab import RemapLab
     from virtlab.show.ring_stepper import RingStepper
     from virtlab.show.split_lab import SplitLab
+    from virtlab.show.vring_lab import VringLab
     from virtlab.show.walk_lab import WalkLab
     from virtlab.show.walker import Request, RequestWalker
 
@@ -96,6 +106,7 @@ __all__ = [
     "AddressProbe",
     "AssignBoard",
     "BarLab",
+    "BatchExplorer",
     "BitmapEditor",
     "BusLab",
     "ConfigView",
@@ -124,11 +135,13 @@ __all__ = [
     "Table",
     "ThresholdExplorer",
     "TracePlayer",
+    "VringLab",
     "WalkLab",
     "address_map",
     "assign_picture",
     "bar_sizing",
     "bars",
+    "batch_picture",
     "bitmap_picture",
     "chain_picture",
     "closed_form",
@@ -144,6 +157,7 @@ __all__ = [
     "frame_buffer",
     "journey_picture",
     "layer_journey",
+    "levels_picture",
     "listing",
     "looks_picture",
     "nested_walk",
@@ -157,12 +171,14 @@ __all__ = [
     "purposes",
     "question",
     "race_picture",
+    "ratio_picture",
     "register_picture",
     "registers_picture",
     "remap_picture",
     "resources",
     "run_picture",
     "scatter_picture",
+    "setup_table",
     "sizes_picture",
     "split_picture",
     "split_ring_picture",
@@ -174,13 +190,16 @@ __all__ = [
     "trace_table",
     "two_vms",
     "vring_map",
+    "vring_picture",
     "worlds",
+    "writers_picture",
 ]
 
 _WIDGETS = {
     "AddressProbe": "probe",
     "AssignBoard": "assign_board",
     "BarLab": "bar_lab",
+    "BatchExplorer": "batch_explorer",
     "BitmapEditor": "bitmap_editor",
     "BusLab": "discovery_lab",
     "ConfigView": "config_view",
@@ -205,6 +224,7 @@ _WIDGETS = {
     "SplitLab": "split_lab",
     "ThresholdExplorer": "notify_lab",
     "TracePlayer": "player",
+    "VringLab": "vring_lab",
     "WalkLab": "walk_lab",
     "question": "quiz",
 }
