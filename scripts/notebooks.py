@@ -2,7 +2,8 @@
 
 ``notebooks/text/NN_name.py`` (py:percent, read by jupytext) is what people write and review.
 ``notebooks/NN_name.ipynb`` is made from it: the same cells with stable ids, executed, and freed
-from all that differs between two runs or two machines. Running this twice changes no byte. With
+from all that differs between two runs or two machines. Running this twice changes no byte: a plot of
+a live measurement (in a cell tagged ``measured``) stays as it was first stored. With
 ``--check`` nothing is written; the exit status says whether a fresh run gives what is stored.
 """
 
@@ -156,6 +157,21 @@ def build(text: Path) -> str:
     return written(notebook)
 
 
+def with_stored_plots(new: str, old: str) -> str:
+    """`new`, where a cell tagged ``measured`` that did not change keeps its plots of `old`."""
+    import nbformat
+
+    notebook = nbformat.reads(new, as_version=4)
+    stored = {cell.id: cell for cell in nbformat.reads(old, as_version=4).cells}
+    for cell in notebook.cells:
+        if "measured" not in cell.metadata.get("tags", ()) or cell.id not in stored:
+            continue
+        for output, before in zip(cell.outputs, stored[cell.id].outputs, strict=False):
+            if "image/png" in output.get("data", ()) and "image/png" in before.get("data", ()):
+                output.data["image/png"] = before.data["image/png"]
+    return written(notebook)
+
+
 def disagreements(path: Path) -> list[str]:
     """Why a stored notebook is not what its text and a clean run in order would give."""
     import nbformat
@@ -254,6 +270,8 @@ def main(argv: list[str] | None = None) -> int:
         for text, (new, wrong) in zip(texts, pool.map(attempt, texts), strict=True):
             path = FOLDER / f"{text.stem}.ipynb"
             old = path.read_text(encoding="utf-8") if path.exists() else ""
+            if new and old:
+                new = with_stored_plots(new, old)
             verdict = "failed" if wrong else "unchanged" if old == new else "changed"
             print(f"{verdict:<10}{path.name}", flush=True)
             if wrong:

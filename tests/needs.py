@@ -72,5 +72,6 @@ def needs_kvm(test):
     return pytest.mark.oracle(needs("KVM")(test))
 
 
+needs_compiler = needs("C compiler")
 needs_unicorn = needs("Unicorn")
 needs_sandbox = needs("sandbox")

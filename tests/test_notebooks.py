@@ -90,6 +90,21 @@ def test_what_belongs_to_one_run_is_not_stored(sample):
     assert str(notebooks.ROOT) not in built
 
 
+@pytest.mark.parametrize("tags", [["measured"], []])
+def test_a_measured_plot_is_kept_and_any_other_is_not(tags):
+    def lesson(plot, text):
+        data = {"image/png": plot, "text/plain": text}
+        output = nbformat.v4.new_output("display_data", data)
+        cell = nbformat.v4.new_code_cell(
+            "plot()", outputs=[output], metadata={"tags": tags}, id="a"
+        )
+        return nbformat.writes(nbformat.v4.new_notebook(cells=[cell]))
+
+    made = notebooks.with_stored_plots(lesson("new", "seen"), lesson("old", "before"))
+    data = nbformat.reads(made, as_version=4).cells[0].outputs[0].data
+    assert data == {"image/png": "old" if tags else "new", "text/plain": "seen"}
+
+
 def source(nb):
     nb.cells[1].source += "\nprint('more')"
 

@@ -77,6 +77,11 @@ def chromium() -> str | None:
     return program("chromium", "chromium-browser", "google-chrome")
 
 
+def compiler() -> str | None:
+    """A C compiler, for the benchmarks: the one that `$CC` names, or `cc`."""
+    return program(os.environ.get("CC", "cc"))
+
+
 def lspci() -> str | None:
     """``lspci``, which decodes PCI configuration space."""
     return program("lspci")
@@ -141,6 +146,7 @@ CHECKS = (
     Check("lspci", lspci, "a second opinion on PCI dumps", "sudo apt install pciutils"),
     Check("iasl", iasl, "a second opinion on ACPI tables", "sudo apt install acpica-tools"),
     Check("Chromium", chromium, "the browser tests", "sudo apt install chromium"),
+    Check("C compiler", compiler, "the benchmarks", "sudo apt install gcc libc6-dev"),
     Check(
         "KVM",
         kvm,
