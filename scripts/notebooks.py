@@ -2,8 +2,8 @@
 
 ``notebooks/text/NN_name.py`` (py:percent, read by jupytext) is what people write and review.
 ``notebooks/NN_name.ipynb`` is made from it: the same cells with stable ids, executed, and freed
-from all that differs between two runs or two machines. Running this twice changes no byte: a plot of
-a live measurement (in a cell tagged ``measured``) stays as it was first stored. With
+from all that differs between two runs or two machines. Running this twice changes no byte: a plot
+of a live measurement (in a cell tagged ``measured``) stays as it was first stored. With
 ``--check`` nothing is written; the exit status says whether a fresh run gives what is stored.
 """
 
