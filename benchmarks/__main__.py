@@ -1,7 +1,7 @@
-"""python -m benchmarks [--quick] [--json] [--rows NAME] [--no-gate]: measure, and print a table.
+"""python -m benchmarks [--quick] [--json] [--rows TEXT] [--no-gate]: measure, and print a table.
 
 Exit status: 0 where all gates are met, 1 where one is missed (unless --no-gate), 2 where there is
-no C compiler.
+no C compiler, or no row that has TEXT.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import compiler, split_rows
 from benchmarks.harness import Result, Row, measure, pin
 
-MODULES = ("split_rows", "packed_rows", "disk_rows")
+MODULES = ("split_rows", "packed_rows", "fused_rows", "driver_rows", "disk_rows")
 """Where the rows are: each module has `rows(flags) -> list[Row]`, for a twin compiled with `flags`,
 and `NOTES`, sentences about what its rows mean."""
 
@@ -101,11 +101,15 @@ def main(arguments: Sequence[str]) -> int:
     except compiler.NoCompiler as missing:
         print(missing, file=sys.stderr)
         return 2
+    parts = list(chosen(asked.rows, flags))
+    if not parts:
+        print(f"no row has {asked.rows!r} in its name and batch", file=sys.stderr)
+        return 2
     pin()
     if not asked.json:
         print(heading(flags), HEAD, sep="\n")
     missed = 0
-    for rows, notes in chosen(asked.rows, flags):
+    for rows, notes in parts:
         for row in rows:
             result = measure(row, rounds=3 if asked.quick else 9)
             print(as_json(result) if asked.json else line(result), flush=True)

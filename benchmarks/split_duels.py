@@ -5,7 +5,8 @@
     in order   the same chains again and again, one used element a batch (VIRTIO_F_IN_ORDER)
     random     the heads in another random order each time, and fresh addresses
     same       as fresh, but the addresses are the same again: what a hit of the shadow saves
-    mixed      chains of 1 to 4, their descriptors in ring order
+    mixed      chains of 1 to 4, their descriptors in ring order: the shadow knows all but addresses
+    walked     the same, and buffers of other lengths each time: what a miss costs longer chains
     indirect   each chain a table of three
 
 The idea: the queue has as many entries as the batch, and is always filled and emptied whole. A
@@ -201,6 +202,15 @@ class Mixed(SplitDuel):
         table["flags"], table["next"] = NEXT, np.arange(1, self.size + 1)
         table["flags"][bounds[1:] - 1] = 0
         return table, heads[bounds[:-1]]
+
+
+class Walked(Mixed):
+    """The same chains, but each buffer is of another length each time."""
+
+    def variant(self) -> Variant:
+        table, heads = super().variant()
+        table["len"] = self.random.integers(1, BUFFER, self.size)
+        return table, heads
 
 
 class Requests(Mixed):

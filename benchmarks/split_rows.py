@@ -23,6 +23,7 @@ from benchmarks.split_duels import (
     Requests,
     Same,
     SplitDuel,
+    Walked,
 )
 
 GOALS: dict[type[SplitDuel], tuple[str, dict[int, tuple[float, bool]]]] = {
@@ -47,6 +48,7 @@ OPEN = {
     Lengths: "fresh addresses and lengths",
     Received: "fresh addresses, written",
     Mixed: "mixed lengths",
+    Walked: "mixed lengths, walked",
     Requests: "chains of three, random heads",
     Indirect: "indirect tables of three",
 }
@@ -58,6 +60,8 @@ NOTES = (
     "in order: the same chains each time, one used element a batch; same: one element a chain",
     "all but the last address the same: what a look into the shadow costs that finds nothing",
     "mixed, three: chains of 1 to 4, and of 3; the batch is the number of descriptors",
+    "mixed: lengths and flags stay; walked: other lengths each time, so the shadow misses",
+    "indirect: the tables stay, and the chains refer to them in another order each time",
 )
 
 

@@ -27,7 +27,8 @@ def run(monkeypatch, capsys):
 
     def go(*arguments, rows=ROWS):
         def chosen(text, flags):
-            yield [row for row in rows if text in row.name], ["what it means"]
+            if found := [row for row in rows if text in row.name]:
+                yield found, ["what it means"]
 
         monkeypatch.setattr(command, "chosen", chosen)
         monkeypatch.setattr("benchmarks.harness.SLICE", 100)
@@ -71,6 +72,14 @@ def test_no_compiler(monkeypatch, capsys):
     assert command.main(["--quick"]) == 2
     said = capsys.readouterr()
     assert "no C compiler: `no-such-compiler` is not here" in said.err
+    assert said.out == ""
+
+
+def test_no_such_row(monkeypatch, capsys):
+    monkeypatch.setattr(compiler, "compiler", lambda: "cc")
+    assert command.main(["--rows", "spilt"]) == 2
+    said = capsys.readouterr()
+    assert said.err == "no row has 'spilt' in its name and batch\n"
     assert said.out == ""
 
 

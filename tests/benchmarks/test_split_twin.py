@@ -7,20 +7,9 @@ import pytest
 
 from benchmarks import compiler, disk_rows, split_rows
 from benchmarks.split_twin import SplitTwin
+from tests.needs import needs_compiler
 from tests.virtio.split_pair import FIELDS, random_pair, random_round
 from virtlab.virtio.batch import Batch
-
-
-def find_compiler():
-    try:
-        return compiler.compiler()
-    except compiler.NoCompiler as missing:
-        return str(missing)
-
-
-needs_compiler = pytest.mark.skipif(
-    not find_compiler().startswith("/"), reason=f"C compiler is missing: {find_compiler()}"
-)
 
 
 @needs_compiler

@@ -7,20 +7,9 @@ import pytest
 
 from benchmarks import compiler, packed_rows
 from benchmarks.packed_twin import PackedTwin
+from tests.needs import needs_compiler
 from tests.virtio.packed_random import Game, arrays, one_by_one
 from virtlab.virtio.batch import Batch
-
-
-def find_compiler():
-    try:
-        return compiler.compiler()
-    except compiler.NoCompiler as missing:
-        return str(missing)
-
-
-needs_compiler = pytest.mark.skipif(
-    not find_compiler().startswith("/"), reason=f"C compiler is missing: {find_compiler()}"
-)
 
 
 @needs_compiler

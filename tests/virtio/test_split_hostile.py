@@ -316,12 +316,12 @@ def rig(features=frozenset()):
     return raw, raw.queue.dma
 
 
-@pytest.mark.parametrize("part", [0, 1])
-def test_a_part_that_cannot_be_read(part):
+@pytest.mark.parametrize(("part", "spec"), [(0, ".5"), (1, "")])
+def test_a_part_that_cannot_be_read(part, spec):
     raw, dma = rig()
     start, length = raw.rings.parts[part]
     dma.bad_read = range(start, start + length)
-    refused(raw, ".5", "not yours")
+    refused(raw, spec, "not yours")
 
 
 def test_a_table_that_cannot_be_read():
@@ -335,7 +335,7 @@ def test_a_threshold_that_cannot_be_written():
     """The wish to be rung for is written before the chain is taken."""
     raw, dma = rig({Feature.RING_EVENT_IDX})
     dma.bad_write = [raw.rings.used_field("avail_event")]
-    refused(raw, ".5", "not yours")
+    refused(raw, "", "not yours")
 
 
 @pytest.mark.parametrize("field", ["ring", "idx"])
@@ -347,7 +347,7 @@ def test_a_used_ring_that_cannot_be_written(field):
     counts, idx = raw.state()[0], raw.get("idx")
     with pytest.raises(GuestError, match="not yours") as caught:
         raw.queue.push(chain, 1)
-    assert caught.value.spec == "virtio 1.3 2.7.5"
+    assert caught.value.spec == "virtio 1.3 2.7"
     assert (raw.state()[0], raw.get("idx")) == (counts, idx)
     dma.bad_write = range(0)
     raw.queue.push(chain, 1)

@@ -435,6 +435,19 @@ def test_other_heads_at_the_same_place():
         assert take(pair).heads.tolist() == heads
 
 
+def test_heads_that_are_no_neighbours_any_more():
+    """Equal descriptors lie where the neighbours were. They are not those of the chains."""
+    pair = Pair(8)
+    for i in range(8):
+        pair.desc(i, BUFFERS, 16)
+    for heads in [[0, 1, 2, 3]] * 4 + [[7, 5, 6, 4]] * 40:
+        pair.offer(*heads)
+        take(pair)
+    pair.desc(5, BUFFERS + 5, 16)
+    pair.offer(7, 5, 6, 4)
+    assert take(pair).offset.tolist() == [BUFFERS, BUFFERS + 5, BUFFERS, BUFFERS]
+
+
 def test_another_number_of_chains_at_the_same_place():
     pair = Pair(8)
     for count in (8, 8, 3, 5, 4, 4, 8, 1, 7, 8):
@@ -445,7 +458,7 @@ def test_another_number_of_chains_at_the_same_place():
 
 def remembered(many):
     """No more is kept than a few times what the queue has."""
-    assert many._kept == sum(seen.n for seen in many.seen.values()) <= 4 * 8
+    assert many._kept == sum(seen.size for seen in many.seen.values()) <= 4 * 8
 
 
 def test_not_every_place_is_remembered():

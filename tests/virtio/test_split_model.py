@@ -81,5 +81,5 @@ class SplitMachine(QueueMachine):
             assert rang == (new > 0 and self.driver_asks)
 
 
-TestSplitMachine = pytest.mark.timeout(900)(SplitMachine.TestCase)
+TestSplitMachine = pytest.mark.volume(pytest.mark.timeout(900)(SplitMachine.TestCase))
 TestSplitMachine.settings = settings(stateful_step_count=130)

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from virtlab.memory import Bytes, Flat, GuestMemory
+from virtlab.memory import Bytes
 from virtlab.virtio.batch import Bools, Ints
 from virtlab.virtio.chain import Span
 
@@ -78,15 +78,3 @@ def over(parts: Sequence[Span], addr: Ints, length: Ints) -> Bools:
     for start, size in parts:
         found |= (addr < start + size) & (addr + length > start)
     return found
-
-
-def shift_of(dma: Flat, span: Span) -> int | None:
-    """What takes each address of `span` to its offset; None if it is not in one region.
-
-    Only `GuestMemory` says what its regions are.
-    """
-    start, size = span
-    for region in dma.regions if isinstance(dma, GuestMemory) else ():
-        if region.start <= start and start + size <= region.start + region.size:
-            return region.offset - region.start
-    return None

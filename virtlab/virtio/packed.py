@@ -199,7 +199,7 @@ class PackedQueue(Events):
         """One used descriptor. It is complete before its flags say so: then it is the driver's."""
         at = self.rings.desc_at(position)
         flags = used_bits(wrap_at(position, self.size)) | (WRITE if written else 0)
-        with guests_memory(CLAUSES.address):
+        with guests_memory(CLAUSES.ring):
             self.dma.write(at + LEN_AT, _pack_used(written, ident))
             self.barrier(PackedOrder.REST_THEN_USED_FLAGS)
             self.dma.write(at + FLAGS_AT, flags.to_bytes(2, "little"))

@@ -63,7 +63,7 @@ class Events:
             return False
         # Flags first, then the question: else the driver may go to sleep in between.
         self.barrier(PackedOrder.USED_FLAGS_THEN_DRIVER_EVENT)
-        with guests_memory(CLAUSES.address):
+        with guests_memory(CLAUSES.ring):
             raw = self.dma.read(self.rings.driver, EVENT.itemsize)
         event = int.from_bytes(raw, "little")
         wanted = wants_event(event, self._exact, self.used, pushed, self.rings.size)
@@ -106,7 +106,7 @@ class Events:
 
     def _say(self, event: int) -> None:
         """Both words in one write, so that the driver never sees one without the other."""
-        with guests_memory(CLAUSES.address):
+        with guests_memory(CLAUSES.ring):
             self.dma.write(self.rings.device, event.to_bytes(EVENT.itemsize, "little"))
 
 

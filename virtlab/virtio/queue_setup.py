@@ -65,9 +65,11 @@ class QueueSetup:
         """The driver chooses `size`. `GuestError` for one that is not allowed."""
         # The driver MUST write a size that is not 0 and not above the largest; a power of two, if
         # the queue is split.
-        if not 0 < size <= self.max_size or (size & (size - 1) and not packed):
-            kind = "packed" if packed else "split"
-            why = f"a {kind} queue of {size}, where {self.max_size} is the largest"
+        if not 0 < size <= self.max_size:
+            why = f"a queue of {size}, where {self.max_size} is the largest"
+            raise GuestError(why, "virtio 1.3 4.1.4.3.2, 4.2.2.2")
+        if size & (size - 1) and not packed:
+            why = f"a split queue of {size}, which is no power of two"
             raise GuestError(why, "virtio 1.3 4.1.4.3.2, 4.2.2.2")
         self.size = size
 

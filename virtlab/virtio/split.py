@@ -14,9 +14,9 @@ moves last: whatever is refused, by `GuestError`, has moved nothing.
     signalled <= used <= last_avail <= the driver's avail idx <= used + size
 
 `reset` and `enable` are the queue's reset and its configuration (virtio 1.3 2.6.1); a queue that is
-not `ready` has no chains and notifies nobody. NOTIFY_ON_EMPTY of legacy devices is left out.
+not `ready` has no chains and notifies nobody. Notifications are in `split_events`.
 
-Source: virtio 1.3 2.7, 2.7.6 to 2.7.10, 2.7.13, 2.7.14.
+Source: virtio 1.3 2.7, 2.7.6, 2.7.8, 2.7.9, 2.7.13, 2.7.14.
 """
 
 from __future__ import annotations
@@ -32,23 +32,21 @@ from virtlab.virtio.batch import Batch
 from virtlab.virtio.chain import Chain, check_memory, guests_memory
 from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.layouts import (
-    NO_INTERRUPT,
-    NO_NOTIFY,
     USED_ELEM,
     SplitRings,
-    need_event,
     packer,
 )
 from virtlab.virtio.ordering import Barrier, Order, no_barrier
 from virtlab.virtio.split_back import give_back
 from virtlab.virtio.split_chain import CLAUSES, check_rings, walk
+from virtlab.virtio.split_events import Events
 from virtlab.virtio.split_many import SplitMany
 from virtlab.wire import all_ones
 
 _pack_used = packer(USED_ELEM).pack
 
 
-class SplitQueue:
+class SplitQueue(Events):
     """A split virtqueue in the memory behind `dma`. It is not ready until `enable`.
 
     `interrupt` is called when the driver shall be told; `barrier` at each point of `Order`.
@@ -60,9 +58,7 @@ class SplitQueue:
         interrupt: Callable[[], None] | None = None,
         barrier: Barrier = no_barrier,
     ) -> None:
-        self.dma = dma
-        self.interrupt = interrupt or _nobody
-        self.barrier = barrier
+        super().__init__(dma, interrupt, barrier)
         self.reset()
 
     # -- configuration
@@ -183,7 +179,7 @@ class SplitQueue:
     def _put(self, position: int, head: int, written: int) -> None:
         # Its `len` may be less than was written.
         element = _pack_used(head, min(written, all_ones(4)))
-        with guests_memory(CLAUSES.address):
+        with guests_memory(CLAUSES.ring):
             self.dma.write(self.rings.used_at(position), element)
 
     def _check_push(self, chain: Chain, written: int, count: int) -> None:
@@ -198,85 +194,13 @@ class SplitQueue:
         elif count > 1:
             raise ValueError("only in order may one element stand for many")
 
-    # -- notifications: to the driver
-
-    def should_notify(self) -> bool:
-        """Whether the driver asked to hear of what was pushed since this was last asked."""
-        pushed = self.used - self.signalled
-        if not pushed:
-            return False
-        # Index first, then the question: else the driver may go to sleep in between.
-        self.barrier(Order.USED_IDX_THEN_EVENT)
-        if self._events:
-            event = self._load(self.rings.avail_field("used_event"))
-            wanted = pushed > 0xFFFF or need_event(event, self.used, self.signalled)
-        else:
-            wanted = not self._load(self.rings.avail_field("flags")) & NO_INTERRUPT
-        self.signalled = self.used
-        return wanted
-
-    def notify(self) -> bool:
-        """Interrupt the driver if it asked for that. Gives whether it did."""
-        wanted = self.should_notify()
-        if wanted:
-            self.interrupt()
-        return wanted
-
-    # -- notifications: from the driver
-
-    def disable_notify(self) -> None:
-        """Ask the driver not to ring. It is a hint: a ring may still come."""
-        if self.ready and self._events:
-            # The entry just passed comes again last of all.
-            self._ask_for(self.last_avail - 1)
-        elif self.ready:
-            self._store(self.rings.used_field("flags"), NO_NOTIFY)
-        self.listening = False
-
-    def enable_notify(self) -> bool:
-        """Ask the driver to ring again. False if chains came in the meantime: look once more."""
-        if self.ready:
-            self._listen(self.last_avail)
-        self.listening = True
-        return not self.available()
-
-    def _listen(self, position: int) -> None:
-        """Ask for a ring when the entry at `position` is available."""
-        if self._events:
-            self._ask_for(position)
-        else:
-            self._store(self.rings.used_field("flags"), 0)
-        # The wish first, then one more look: else a chain that came in between rings for nobody.
-        self.barrier(Order.AVAIL_EVENT_THEN_IDX)
-
-    def _ask_for(self, position: int) -> None:
-        self._store(self.rings.used_field("avail_event"), position)
-
-    @property
-    def _events(self) -> bool:
-        return Feature.RING_EVENT_IDX in self.features
-
-    # -- memory
-
     def _plural(self) -> SplitMany:
         if self._many is None:
             self._many = SplitMany(self)
         return self._many
-
-    def _load(self, iova: int) -> int:
-        with guests_memory(CLAUSES.address):
-            return int.from_bytes(self.dma.read(iova, 2), "little")
-
-    def _store(self, iova: int, value: int) -> None:
-        with guests_memory(CLAUSES.address):
-            self.dma.write(iova, (value & 0xFFFF).to_bytes(2, "little"))
 
     def _check(self) -> None:
         """What holds after every call, or it is a bug of ours."""
         assert 0 <= self.in_flight <= self.size
         assert self.signalled <= self.used
         assert self.ready or not self.in_flight
-
-
-def _nobody() -> None:
-    """Nobody is to be told."""

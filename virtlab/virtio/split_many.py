@@ -1,7 +1,8 @@
 """Taking many chains of a split queue at once: `pop_many`, for `SplitQueue`.
 
     pop_many    the batch that was here a lap ago, if it is here again     two compares of bytes
-                else one descriptor a chain, all right                     a dozen NumPy calls
+                else that batch, but for its addresses                     a dozen NumPy calls
+                else one descriptor a chain, all right                     the same
                 else any chains, up to the first that may be wrong         more, for each step
                 else `pop`, one by one                                     few chains; what is odd
     push_many   all elements, a barrier, the index                         see `split_back`
@@ -28,6 +29,7 @@ from virtlab.virtio.batch_checks import first
 from virtlab.virtio.chain import Chain
 from virtlab.virtio.features import Feature
 from virtlab.virtio.ordering import Order
+from virtlab.virtio.split_longer import Straight, Tables, remembered
 from virtlab.virtio.split_shadow import Seen
 from virtlab.virtio.split_single import Single
 from virtlab.virtio.split_views import IDX, SplitViews
@@ -45,6 +47,10 @@ FEW = 5
 
 MOST = 4
 """Pieces of a batch, in sizes of the queue. A guest could name the square of its size."""
+
+VAIN = 7
+"""After longer chains that were others than remembered, so many walks are not remembered: a driver
+whose chains are others each time need not pay for it."""
 
 
 class SplitMany:
@@ -70,8 +76,9 @@ class SplitMany:
         """Look where the rings are, and forget what was seen: memory may be mapped otherwise."""
         self.generation = self.dma.generation
         self.seen: dict[int, Seen] = {}
-        self._kept = 0  # chains in all of them
-        self._longer = False  # whether the last batch had chains of more than one descriptor
+        self._kept = 0  # pieces of all of them
+        self._vain = 0  # walks that are not remembered
+        self._last: Seen | None = None  # the last batch of them that was taken
         # Where there are none, all goes one by one.
         ready = self.queue.ready
         self.views = SplitViews.find(self.dma, self.queue.rings) if ready else None
@@ -97,22 +104,46 @@ class SplitMany:
         start = queue.last_avail & self.size - 1
         seen = self.seen.get(start)
         if seen is None or seen.n != n or not seen.again():
-            single = self._single(views, seen, start, n)
-            if single is None:
+            known = self._known(views, seen, start, n)
+            if known is None:
                 return self._walk(views, start, n)
-            seen = single
+            seen = known
         self._take(seen)
         return seen.batch
 
-    def _single(self, views: SplitViews, seen: Seen | None, start: int, n: int) -> Seen | None:
-        """The `n` chains at `start`, if all are right and each has one descriptor."""
+    def _known(self, views: SplitViews, seen: Seen | None, start: int, n: int) -> Seen | None:
+        """The `n` chains at `start`, if they are as in the lap before, or of one descriptor each.
+
+        All of them must be right. Of what was `seen` there, other addresses may be left.
+        """
+        if seen is None or seen.n != n:
+            seen = self._moved(start, n)
+        if seen is not None and seen.read(self.dma, self.parts):
+            return seen
+        if isinstance(seen, Straight | Tables):
+            self._vain = VAIN
         # Where the last batch had longer chains, so may this one.
-        if self._longer:
+        last = self._last
+        if isinstance(seen, Single) or (last is not None and last.size > last.n):
             return None
-        if not isinstance(seen, Single) or seen.n != n:
-            seen = Single(views, start, n)
-            self._keep(start, seen)
-        return seen if seen.read(self.dma, self.parts) else None
+        single = Single(views, start, n)
+        self._keep(start, single)
+        return single if single.read(self.dma, self.parts) else None
+
+    def _moved(self, start: int, n: int) -> Seen | None:
+        """The last batch, if nobody holds it, and the same heads are at `start` now.
+
+        Where `n` divides the size of the queue it stays: then its own place comes again each lap.
+        """
+        last = self._last
+        if last is None or last.n != n or not self.size % n or self.queue.in_flight:
+            return None
+        before = last.start
+        if not last.move(start):
+            return None
+        self._forget(before)
+        self._keep(start, last)
+        return last
 
     def _walk(self, views: SplitViews, start: int, n: int) -> Batch:
         """The `n` chains at `start`, whatever they are, up to the first that may be wrong."""
@@ -122,10 +153,13 @@ class SplitMany:
             return self._singly(n)
         most = MOST * self.size
         place = Place(self.dma, self.queue.rings, self.queue.features, views, most)
-        batch, asked = walk_many(place, heads[:good])
+        found, asked = walk_many(place, heads[:good])
+        batch = found.batch
         if len(batch):
-            self._take(self._keep(start, Seen(batch)))
-        self._longer = len(batch.offset) > len(batch)
+            seen = Seen(batch) if self._vain else remembered(place, start, found)
+            self._vain = max(0, self._vain - 1)
+            self._take(self._keep(start, seen))
+            batch = seen.batch
         if len(batch) == n or len(batch) == asked < good:
             return batch
         return self._go_on(batch, n - len(batch), most - len(batch.offset))
@@ -171,15 +205,19 @@ class SplitMany:
             at = views.ramp[position & self.size - 1 :][:n]
             queue._order[at] = seen.batch.heads
             queue._room[at] = seen.writable()[0]
-        seen.last_avail = position
+        seen.last_avail, self._last = position, seen
         queue.last_avail = position + n
 
     def _keep(self, start: int, seen: Seen) -> Seen:
         """Remember it, unless all together would have become too much."""
-        old = self.seen.pop(start, None)
-        self._kept += seen.n - (old.n if old else 0)
+        self._forget(start)
+        self._kept += seen.size
         if self._kept > MOST * self.size:
             self.seen.clear()
-            self._kept = seen.n
+            self._kept = seen.size
         self.seen[start] = seen
         return seen
+
+    def _forget(self, start: int) -> None:
+        old = self.seen.pop(start, None)
+        self._kept -= old.size if old is not None else 0

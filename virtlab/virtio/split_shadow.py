@@ -18,7 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from virtlab.memory import Flat
 from virtlab.virtio.batch import Batch, Ints
+from virtlab.virtio.chain import Span
 
 PAUSE = 7
 """After bytes that had changed, so many laps are not compared."""
@@ -59,12 +61,14 @@ class Mirror:
 class Seen:
     """A `batch` that was found right, and the `pieces` of all that it was made of.
 
-    `valid` says that a compare of the pieces can tell; `raw_heads` are the bytes of the heads.
+    It has `n` chains of `size` buffers. `valid` says that a compare of the pieces can tell;
+    `raw_heads` are the bytes of the heads.
     """
 
     def __init__(self, batch: Batch, pieces: Sequence[Piece] = ()) -> None:
-        self.n = len(batch)
+        self.n, self.size = len(batch), len(batch.offset)
         self.batch = batch
+        self.start = 0  # where its entries are, if it can `move`
         self.pieces = pieces
         self.valid = bool(pieces)
         self._set_heads(batch.heads)
@@ -81,6 +85,14 @@ class Seen:
             room = self.batch.writable()
             self._room = room, int(room[room.argmax()])
         return self._room
+
+    def read(self, dma: Flat, parts: Sequence[Span]) -> bool:
+        """Look anew, in the same way as then. False: for this kind of batch there is none."""
+        return False
+
+    def move(self, start: int) -> bool:
+        """Belong to the entries from `start` on, if the same heads are there. False: it stays."""
+        return False
 
     def again(self) -> bool:
         """Whether the driver says the same as then. False may also mean: not looked at.

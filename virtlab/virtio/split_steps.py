@@ -62,6 +62,7 @@ class Steps(NamedTuple):
 
     starts: Ints  # (n + 1,)
     records: Records  # (m,) copies
+    straight: bool = False  # whether they were found straight
 
     @property
     def n(self) -> int:
@@ -70,7 +71,7 @@ class Steps(NamedTuple):
 
     def first(self, n: int) -> Steps:
         """The first `n` chains."""
-        return Steps(self.starts[: n + 1], self.records[: self.starts[n]])
+        return Steps(self.starts[: n + 1], self.records[: self.starts[n]], self.straight)
 
 
 NO_STEPS = Steps(np.zeros(1, np.int64), np.zeros(0, RECORD))
@@ -108,7 +109,8 @@ def straight_ring(table: Records, ramp: Ints, heads: Ints, counts: Ints) -> Step
     if np.count_nonzero(goes_on & ((rest & _INDIRECT) != 0)):
         return None
     numbers = ramp[first_head : first_head + total]
-    return Steps(starts, records) if _is_straight(rest, goes_on, starts, numbers) else None
+    right = _is_straight(rest, goes_on, starts, numbers)
+    return Steps(starts, records, straight=True) if right else None
 
 
 def straight_tables(memory: Bytes, tables: Tables) -> Steps | None:
@@ -123,7 +125,8 @@ def straight_tables(memory: Bytes, tables: Tables) -> Steps | None:
     if np.count_nonzero(rest & _INDIRECT):
         return None
     goes_on = (rest & _NEXT) != 0
-    return Steps(starts, records) if _is_straight(rest, goes_on, starts, numbers) else None
+    right = _is_straight(rest, goes_on, starts, numbers)
+    return Steps(starts, records, straight=True) if right else None
 
 
 def _is_straight(rest: Ints, goes_on: Bools, starts: Ints, numbers: Ints) -> bool:

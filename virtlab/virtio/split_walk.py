@@ -57,21 +57,29 @@ class Place(NamedTuple):
     most: int  # descriptors to be read
 
 
-def walk_many(place: Place, heads: Ints) -> tuple[Batch, int]:
+class Found(NamedTuple):
+    """A batch, and the descriptors that were read for it: those in the ring, and in tables."""
+
+    batch: Batch
+    ring: Steps
+    inside: Steps
+
+
+def walk_many(place: Place, heads: Ints) -> tuple[Found, int]:
     """The chains of `heads` before the first that is not surely right, and how many were looked at.
 
     All `heads`, (n,), are in range. Fewer are looked at where all have too many descriptors.
     """
     n = len(heads)
     while True:
-        batch = _walk(place, heads[:n])
+        found = _walk(place, heads[:n])
         # One chain alone is never too much: it has at most twice the queue's size.
-        if batch is not None:
-            return batch, n
+        if found is not None:
+            return found, n
         n = max(1, n // 2)
 
 
-def _walk(place: Place, heads: Ints) -> Batch | None:
+def _walk(place: Place, heads: Ints) -> Found | None:
     """The same, for all of `heads`. None if they have too many descriptors."""
     ring = _ring(place, heads)
     if ring is None:
@@ -88,8 +96,10 @@ def _walk(place: Place, heads: Ints) -> Batch | None:
             good = int(np.flatnonzero(refers)[inside.n])
             ring, refers = ring.first(good), refers[:good]
     if not ring.n:
-        return Batch.of((), place.dma)
-    return _batch(place, heads[: ring.n], np.diff(ring.starts), *_merge(ring, inside, refers))
+        return Found(Batch.of((), place.dma), ring, inside)
+    starts, records = _merge(ring, inside, refers)
+    batch = _batch(place, heads[: ring.n], np.diff(ring.starts), starts, records)
+    return Found(batch, ring, inside)
 
 
 def _ring(place: Place, heads: Ints) -> Steps | None:
