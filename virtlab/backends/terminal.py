@@ -1,7 +1,7 @@
-"""A serial terminal: the far end of a UART.
+"""A serial terminal: the far end of a UART, or of a port of a virtio console.
 
-It keeps what the UART sends, and sends what somebody types. What it keeps is bounded: a guest that
-never stops to print cannot fill the host.
+It keeps what the device sends, and sends what somebody types. What it keeps is bounded: a guest
+that never stops to print cannot fill the host. A UART sends byte by byte, a virtio port in buffers.
 """
 
 from __future__ import annotations
@@ -45,6 +45,15 @@ class Terminal:
         self.output.append(byte)
         if len(self.output) > MAX_CAPTURE:
             del self.output[: MAX_CAPTURE // 2]
+
+    def receive_many(self, data: bytes) -> None:
+        """The device sent `data`: as `receive` for each byte."""
+        half = MAX_CAPTURE // 2
+        # In halves, so that what is kept is what byte by byte would leave.
+        for at in range(0, len(data), half):
+            self.output += data[at : at + half]
+            if len(self.output) > MAX_CAPTURE:
+                del self.output[:half]
 
     def type(self, data: str | bytes) -> None:
         """Somebody types: the bytes go to the UART."""

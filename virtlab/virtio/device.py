@@ -53,6 +53,8 @@ class VirtioDevice:
 
     device_id: ClassVar[int] = 0
     requires: ClassVar[Mapping[int, Features]] = NOTHING_REQUIRED
+    always_writable: ClassVar[range] = range(0)
+    """Offsets of the configuration that a driver may write at any time, even before FEATURES_OK."""
 
     def __init__(self, queue_sizes: Sequence[int], features: Iterable[int] = ()) -> None:
         self.queue_sizes = tuple(queue_sizes)
@@ -74,6 +76,9 @@ class VirtioDevice:
 
     def queue_reset(self, index: int) -> None:
         """Forget the chains that were taken from queue `index`."""
+
+    def agreed(self, features: Features) -> None:
+        """The driver has settled its features (FEATURES_OK; a legacy one never says so)."""
 
     def write_config(self, offset: int, data: bytes) -> bool:
         """The driver writes `data` into the configuration; whether it could.

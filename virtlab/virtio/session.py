@@ -128,7 +128,10 @@ class Session:
         if value == 0:
             self.reset()
             return
+        was_settled = self.settled
         self.status, refusal = advance(self.status, value, self._agree, self.legacy)
+        if self.settled and not was_settled:
+            self.device.agreed(self.features)
         if refusal is not None:
             self.refuse(refusal.why, refusal.spec)
 
@@ -189,7 +192,7 @@ class Session:
         """The driver writes the configuration. Past its end, and in most fields, that is lost."""
         data = (value & all_ones(size)).to_bytes(size, "little")
         # The driver MUST NOT write it before FEATURES_OK; a legacy driver may (3.1.1, 3.1.2).
-        early = not (self.legacy or self.settled)
+        early = not (self.legacy or self.settled or offset in self.device.always_writable)
         inside = offset + size <= len(self.device.config)
         if early or not inside or not self.device.write_config(offset, data):
             self.refuse(f"configuration written at {offset:#x}", "virtio 1.3 2.5, 3.1.1")
