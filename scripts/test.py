@@ -21,6 +21,7 @@ PART_SECONDS = 1800  # no part may take longer
 
 NBVAL = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 PYTEST = (*NBVAL, "-p", "no:nbval")  # which takes two seconds to load
+SHARED = ("-n", "auto", "--dist", "worksteal")  # who is done first takes over some of the rest
 
 
 class Part(NamedTuple):
@@ -52,8 +53,7 @@ PARTS = (
         "unit",
         (
             *PYTEST,
-            "-n",
-            "auto",
+            *SHARED,
             "tests",
             *(f"--ignore=tests/{other}" for other in ("browser", "course", "exercises", "oracles")),
             "--cov",
@@ -66,8 +66,7 @@ PARTS = (
         "course",
         (
             *PYTEST,
-            "-n",
-            "auto",
+            *SHARED,
             "tests/course",
             "--cov=virtlab/course",
             "--cov-append",
@@ -75,7 +74,7 @@ PARTS = (
             f"--cov-fail-under={COVERED}",
         ),
     ),
-    Part("oracles", (*PYTEST, "-n", "auto", "tests/oracles")),
+    Part("oracles", (*PYTEST, *SHARED, "tests/oracles")),
     # xdist may not split one notebook over two workers
     Part(
         "notebooks",
@@ -93,8 +92,17 @@ PARTS = (
         ),
         "notebooks",
     ),
-    Part("exercises", (*PYTEST, "-n", "2", "tests/exercises"), "tests/exercises"),
-    Part("browser", (*PYTEST, "tests/browser"), "tests/browser"),
+    Part(
+        "exercises",
+        (*PYTEST, "-n", "2", "--dist", "worksteal", "tests/exercises"),
+        "tests/exercises",
+    ),
+    # two workers, each with a JupyterLab and a browser of its own
+    Part(
+        "browser",
+        (*PYTEST, "-n", "2", "--dist", "worksteal", "tests/browser"),
+        "tests/browser",
+    ),
 )
 
 
@@ -108,9 +116,13 @@ class Result(NamedTuple):
 
 
 def environment() -> dict[str, str]:
-    """The environment of every part: the virtual environment's programs come first."""
+    """The environment of every part: the virtual environment's programs come first.
+
+    Python keeps what it has compiled: parts start hundreds of processes that import the same files.
+    """
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "PYTHONPATH": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PATH": path, "PYTHONPATH": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
 def run(part: Part) -> Result:

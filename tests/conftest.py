@@ -4,12 +4,19 @@ A skip says by name what is missing and how to get it. With ``VIRTLAB_NO_SKIP=1`
 a failure, unless the machine's own hardware is what is missing. With ``VIRTLAB_SLOW=1`` Hypothesis
 looks at ten times as many examples, and the tests marked `long` run too; they are the same as their
 neighbours, with ten times the work.
+
+To be watched line by line, as coverage does, makes Python two or three times as slow. What is there
+for its volume is not watched: a test marked `volume`, and the examples of a property after the
+first `WATCHED`. Each runs all the same, and the figure that coverage gives can only be lower.
 """
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 
+import coverage
 import hypothesis
 import pytest
 
@@ -28,12 +35,78 @@ SLOW = os.environ.get("VIRTLAB_SLOW") == "1"
 hypothesis.settings.load_profile("slow" if SLOW else "fast")
 
 
+WATCHED = 20
+"""Examples of a property that are watched line by line."""
+
+
 def pytest_collection_modifyitems(config, items) -> None:
     """Leave out the `long` tests, unless they are asked for."""
     left_out = [item for item in items if item.get_closest_marker("long") and not SLOW]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish(session) -> None:
+    """The tests themselves stay to the end: the garbage collector need not look at them again."""
+    gc.collect()
+    gc.freeze()
+
+
+class Watcher:
+    """What coverage watches of one test: nothing where there is no coverage."""
+
+    def __init__(self, config) -> None:
+        plugin = config.pluginmanager.getplugin("_cov")
+        self.coverage = plugin.cov_controller if plugin else None
+        self.paused = False
+
+    def pause(self) -> None:
+        """Stop watching. Under the worker's own coverage lies that of any process of ours."""
+        if self.coverage and not self.paused:
+            self.coverage.pause()
+            self.paused = True
+            while below := coverage.Coverage.current():
+                below.stop()
+
+    def resume(self) -> None:
+        """Watch again."""
+        if self.paused:
+            self.coverage.resume()
+            self.paused = False
+
+
+def counted(test, watcher):
+    """A property's test that is watched for its first examples."""
+    examples = 0
+
+    @functools.wraps(test)
+    def example(*args, **kwargs):
+        nonlocal examples
+        examples += 1
+        if examples > WATCHED:
+            watcher.pause()
+        return test(*args, **kwargs)
+
+    return example
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Watch no more than is worth it."""
+    watcher = Watcher(item.config)
+    handle = getattr(getattr(item, "obj", None), "hypothesis", None)
+    test = handle and handle.inner_test
+    if item.get_closest_marker("volume"):
+        watcher.pause()
+    elif handle:
+        handle.inner_test = counted(test, watcher)
+    try:
+        return (yield)
+    finally:
+        watcher.resume()
+        if handle:
+            handle.inner_test = test
 
 
 NOT_HERE = "not in this machine: "

@@ -57,6 +57,11 @@ def test_no_such_part(capsys):
     assert capsys.readouterr().err.startswith("no part 'none'; there are: lint, format, types")
 
 
+def test_the_processes_of_a_part_keep_what_they_compile(monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in runner.environment()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_ending_the_runner_ends_its_part(number, tmp_path):
     told = tmp_path / "pid"

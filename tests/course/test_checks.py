@@ -46,6 +46,7 @@ def test_the_solution_passes_every_case_within_a_second(task):
     assert min(seconds) < 1
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("task", TASKS)
 def test_the_solution_passes_with_any_seed(task):
     names = solutions()

@@ -995,7 +995,7 @@ class AnyGuest(RuleBasedStateMachine):
         self.before = {"THR_EMPTY": first == 0b0010}
 
 
-TestAnyGuest = AnyGuest.TestCase
+TestAnyGuest = pytest.mark.volume(AnyGuest.TestCase)
 TestAnyGuest.settings = settings(max_examples=60, stateful_step_count=40)
 
 

@@ -1,5 +1,6 @@
 """The ring doctor beside the model: after every step of both sides it sees what there is."""
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import invariant
 
@@ -73,6 +74,8 @@ class PackedDoctor(Seen, PackedMachine):
             if Feature.IN_ORDER in self.features:
                 self.compare(report)
 
+
+pytestmark = pytest.mark.volume
 
 TestSplitDoctor = SplitDoctor.TestCase
 TestSplitDoctor.settings = settings(

@@ -202,6 +202,7 @@ class Twins:
                 world.ram.store(at, 2, world.ram.load(at, 2) + jump)
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("lies", [False, True], ids=["honest", "hostile"])
 def test_fused_queues_are_queues_served_alone(lies):
     """Chains, refusals, memory, counts and interrupts, over random work."""

@@ -44,7 +44,10 @@ def play(first, rounds, **options):
         first += 1
 
 
-@pytest.mark.parametrize("part", range(10))
+# of each kind of guest, careful to careless, the first thousand are watched
+@pytest.mark.parametrize(
+    "part", [0, 1, 2, *(pytest.param(part, marks=pytest.mark.volume) for part in range(3, 10))]
+)
 def test_scalar_and_vector_agree_on_a_thousand_rings(part, monkeypatch):
     monkeypatch.setattr(packed_shadow, "RELEARN", 2)
     play(part * 1_000_000, 1000, bad=(0.05, 0.02, 0.2)[part % 3])

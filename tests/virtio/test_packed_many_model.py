@@ -105,7 +105,8 @@ class ManyMachine(PackedMachine):
                 packed_many.FEW, packed_shadow.RELEARN = self.before
 
 
-pytestmark = pytest.mark.timeout(900)  # ten times as many steps with VIRTLAB_SLOW=1
+# ten times as many steps with VIRTLAB_SLOW=1
+pytestmark = [pytest.mark.timeout(900), pytest.mark.volume]
 
 TestManyMachine = ManyMachine.TestCase
 TestManyMachine.settings = settings(stateful_step_count=150)

@@ -86,7 +86,8 @@ class PackedMachine(QueueMachine):
         self.told = self.device.used
 
 
-pytestmark = pytest.mark.timeout(900)  # ten times as many steps with VIRTLAB_SLOW=1
+# ten times as many steps with VIRTLAB_SLOW=1
+pytestmark = [pytest.mark.timeout(900), pytest.mark.volume]
 
 TestPackedMachine = PackedMachine.TestCase
 TestPackedMachine.settings = settings(stateful_step_count=150)

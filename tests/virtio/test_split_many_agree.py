@@ -15,7 +15,9 @@ PARTS = 80 if os.environ.get("VIRTLAB_SLOW") == "1" else 8
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    "part", [pytest.param(n, marks=pytest.mark.volume if n >= 2 else ()) for n in range(PARTS)]
+)
 def test_scalar_and_vector_agree(monkeypatch, part):
     for seed in range(part * RINGS, (part + 1) * RINGS):
         # Every other ring by arrays even where a few scalar calls would be quicker.

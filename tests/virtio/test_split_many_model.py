@@ -73,5 +73,5 @@ class SplitManyMachine(SplitMachine):
         self.flying = []
 
 
-TestSplitManyMachine = pytest.mark.timeout(900)(SplitManyMachine.TestCase)
+TestSplitManyMachine = pytest.mark.volume(pytest.mark.timeout(900)(SplitManyMachine.TestCase))
 TestSplitManyMachine.settings = settings(stateful_step_count=100)
