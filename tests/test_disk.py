@@ -1,5 +1,6 @@
 """The disk backend: sectors in memory or in a file, and a part of it as a disk of its own."""
 
+import mmap
 import os
 import stat
 
@@ -7,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtlab.backends.disk import SECTOR, Disk, Partition, sectors_of
+from virtlab.backends.disk import (
+    SECTOR,
+    SLAB,
+    Disk,
+    FlatStorage,
+    Partition,
+    Storage,
+    ThinStorage,
+    sectors_of,
+)
 from virtlab.errors import FileError
 
 ONE, TWO = b"1" * SECTOR, b"2" * SECTOR
@@ -146,3 +156,103 @@ def test_nothing_outside_a_partition_can_be_touched(sector, count):
         assert not inside
     assert disk.read(0, 4) == numbered(12).read(0, 4)
     assert disk.read(8, 4) == numbered(12).read(8, 4)
+
+
+# -- one array, sectors given up
+
+
+def test_the_bytes_of_a_disk_are_one_array():
+    disk = numbered(4)
+    array = disk.array()
+    assert array.tobytes() == disk.read(0, 4)
+    array[SECTOR] = 0x77
+    assert disk.read(1) == b"\x77" + b"\x01" * (SECTOR - 1)
+
+
+def test_the_array_of_a_disk_to_read_only_cannot_be_written(tmp_path):
+    path = tmp_path / "disk.img"
+    path.write_bytes(ONE)
+    with Disk.open(path, read_only=True) as disk, pytest.raises(ValueError, match="read-only"):
+        disk.array()[0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        Disk.of(ONE, read_only=True).array()[0] = 1
+
+
+def test_sectors_that_are_given_up_read_as_zeros():
+    disk = numbered(8)
+    disk.discard(2, 3)
+    assert disk.read(0, 8) == numbered(8).read(0, 2) + bytes(3 * SECTOR) + numbered(8).read(5, 3)
+    disk.discard(8, 0)
+    with pytest.raises(ValueError, match="not all among"):
+        disk.discard(7, 2)
+    with pytest.raises(ValueError, match="only be read"):
+        Disk.of(ONE, read_only=True).discard(0, 1)
+
+
+def test_a_long_stretch_is_zeroed():
+    disk = Disk.of(b"\xff" * (3 * SLAB))
+    disk.discard(1, 2 * SLAB // SECTOR + 1)
+    zeroed = 2 * SLAB + SECTOR
+    expected = b"\xff" * SECTOR + bytes(zeroed)
+    assert disk.read(0, disk.sectors) == expected.ljust(3 * SLAB, b"\xff")
+
+
+@pytest.mark.parametrize("able", [True, False])
+@pytest.mark.parametrize(("first", "count"), [(0, 64), (3, 50), (9, 6), (8, 8), (1, 1), (15, 2)])
+def test_a_file_gives_whole_pages_back(tmp_path, monkeypatch, able, first, count):
+    """Zeros are read, whether the file system can make a hole or not."""
+    path = tmp_path / "disk.img"
+    path.write_bytes(b"\xee" * (64 * SECTOR))
+    if not able:
+        monkeypatch.delattr(mmap, "MADV_REMOVE", raising=False)
+    with Disk.open(path) as disk:
+        disk.discard(first, count)
+        expected = bytearray(b"\xee" * (64 * SECTOR))
+        expected[first * SECTOR : (first + count) * SECTOR] = bytes(count * SECTOR)
+        assert disk.read(0, 64) == expected
+        disk.flush()
+    assert path.read_bytes() == expected
+
+
+def test_a_file_system_that_can_make_no_hole_gets_zeros(tmp_path):
+    class Stubborn(mmap.mmap):
+        def madvise(self, *_):
+            raise OSError("not here")
+
+    path = tmp_path / "disk.img"
+    path.write_bytes(b"\xee" * (64 * SECTOR))
+    with open(path, "r+b") as file:
+        disk = Disk(Stubborn(file.fileno(), 64 * SECTOR))
+    disk.discard(0, 64)
+    assert disk.read(0, 64) == bytes(64 * SECTOR)
+
+
+def test_a_flush_is_one_of_the_whole_mapping_and_its_failure_is_told(tmp_path):
+    """POSIX msync with MS_SYNC, from the first byte: what `mmap.flush` does without arguments."""
+
+    class Noted(mmap.mmap):
+        asked = ()
+
+        def flush(self, *where):
+            self.asked += (where,)
+            if len(self.asked) > 1:
+                raise OSError("the medium is gone")
+
+    path = tmp_path / "disk.img"
+    path.write_bytes(ONE)
+    with open(path, "r+b") as file:
+        contents = Noted(file.fileno(), SECTOR)
+    disk = Disk(contents)
+    disk.write(0, TWO)
+    assert contents.asked == ()
+    disk.flush()
+    assert contents.asked == ((),)
+    with pytest.raises(OSError, match="gone"):
+        disk.flush()
+
+
+@pytest.mark.parametrize(("kind", "able"), [(Storage, True), (ThinStorage, False)])
+def test_a_partition_is_a_storage_and_no_more(kind, able):
+    part = Partition(numbered(4), 0, 4)
+    assert not isinstance(part, FlatStorage)
+    assert kind is Storage or isinstance(part, kind) == able

@@ -6,16 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtlab.backends.network import (
-    AGEING_TIME,
-    MAX_FRAME,
-    QUEUE,
-    Capture,
-    Captured,
-    Link,
-    Switch,
-    is_group,
-)
+from virtlab.backends.capture import Capture, Captured
+from virtlab.backends.network import MAX_FRAME, QUEUE, Link, is_group
+from virtlab.backends.switch import AGEING_TIME, Switch
 from virtlab.clock import SECOND, Clock
 
 A, B, C = (bytes([2, 0, 0, 0, 0, n]) for n in (1, 2, 3))

@@ -385,7 +385,7 @@ assert apart > 10 * together
 #
 # ## Where C still wins
 #
-# The project has a twin of the ring path in C. It makes the same checks, translates the same addresses and gives the same arrays. `make bench` runs both in turn. These are the ratios of one such run, with each row that there is. It ran in November 2026 on two cores of an x86-64 machine that others used too.
+# The project has a twin of the ring path in C. It makes the same checks, translates the same addresses and gives the same arrays. `make bench` runs both in turn. These are the ratios of one such run, with each row for the rings and for moving blocks. It ran in November 2026 on two cores of an x86-64 machine.
 
 # %%
 from virtlab.show.batch_ratios import measured as bench

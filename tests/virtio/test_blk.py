@@ -10,13 +10,12 @@ from virtlab.guest.virtio_blk import BLK_FEATURES, BlkDriver
 from virtlab.guest.virtio_device import RING_FEATURES, Room
 from virtlab.virtio.blk import SLAB, VirtioBlk
 from virtlab.virtio.blk_layouts import (
-    CONFIG,
+    FLUSH_OUT,
     REQUEST,
     SECTOR,
     BlkFeature,
     BlkStatus,
     BlkType,
-    config_field,
 )
 from virtlab.virtio.features import Feature
 from virtlab.virtio.layouts import packer
@@ -33,9 +32,9 @@ def image(seed=1, sectors=SECTORS):
 class Raw:
     """Requests by hand: whatever a driver could place."""
 
-    def __init__(self, disk, transport="mmio", layout="split", **how):
+    def __init__(self, disk, transport="mmio", layout="split", shape=None, **how):
         self.disk = disk
-        self.rig = Rig(VirtioBlk(disk, "a name"), transport)
+        self.rig = Rig(VirtioBlk(disk, "a name", shape=shape), transport)
         self.queue = self.rig.start(layout, understood=set(BlkFeature), **how)
 
     def request(self, kind, sector, out=(), in_=()):
@@ -113,7 +112,7 @@ def test_a_request_of_no_data_is_done_at_once():
     assert raw.request(BlkType.OUT, 0) == (BlkStatus.OK, 1)
 
 
-@pytest.mark.parametrize("kind", [2, 7, 10, 11, 13, 14, 16, 0xFFFFFFFF])
+@pytest.mark.parametrize("kind", [2, 5, 7, 10, 14, 15, 16, 18, 20, 22, 24, 26, 0xFFFFFFFF])
 def test_what_it_does_not_know_is_unsupported(kind):
     """5.2.6: UNSUPP. Nothing before the status is written, and none is claimed (2.7.8.2)."""
     raw = Raw(Disk.of(image()))
@@ -121,6 +120,14 @@ def test_what_it_does_not_know_is_unsupported(kind):
     assert raw.request(kind, 0, in_=[(OUT, 8)]) == (BlkStatus.UNSUPP, 0)
     assert raw.request(kind, 0) == (BlkStatus.UNSUPP, 1)
     assert raw.rig.ram.read(OUT, 8) == b"\xaa" * 8
+
+
+def test_a_legacy_driver_may_call_a_flush_by_its_other_name():
+    """5.2.6.3: FLUSH_OUT, which no modern device knows."""
+    disk = Noted(SECTORS * SECTOR)
+    raw = Raw(disk, "mmio-legacy")
+    assert raw.request(FLUSH_OUT, 0) == (BlkStatus.OK, 1)
+    assert disk.flushes == 1
 
 
 @pytest.mark.parametrize(("room", "written"), [(3, 4), (20, 21), (24, 20)])
@@ -164,7 +171,8 @@ class Noted(Disk):
 def test_a_driver_that_cannot_flush_has_its_writes_flushed(understands, flushes):
     """5.2.6.2: without FLUSH a write is stable once it is completed."""
     disk = Noted(SECTORS * SECTOR)
-    raw = Raw(disk, without=set() if understands else {BlkFeature.FLUSH})
+    without = {BlkFeature.CONFIG_WCE} | (set() if understands else {BlkFeature.FLUSH})
+    raw = Raw(disk, without=without)
     assert raw.request(BlkType.OUT, 0, out=[(OUT, 512)]) == (BlkStatus.OK, 1)
     assert disk.flushes == flushes
     assert raw.request(BlkType.FLUSH, 0) == (BlkStatus.OK, 1)
@@ -229,13 +237,3 @@ def test_data_longer_than_a_slab_moves_in_slabs():
     out = [(ROOM + 0x80000, length)]
     assert raw.request(BlkType.OUT, 2, out=out) == (BlkStatus.OK, 1)
     assert raw.disk.read(2, length // SECTOR) == data[::-1]
-
-
-def test_its_configuration_says_how_large_it_is():
-    """5.2.4: capacity always, the block size because the feature is offered."""
-    config = VirtioBlk(Disk(77 * SECTOR)).config
-    assert len(config) == CONFIG.itemsize
-    at, size = config_field("capacity")
-    assert int.from_bytes(config[at : at + size], "little") == 77
-    at, size = config_field("blk_size")
-    assert int.from_bytes(config[at : at + size], "little") == SECTOR

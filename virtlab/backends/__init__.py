@@ -8,18 +8,32 @@ The rule that keeps it simple: a backend knows no register and no bus. It calls 
 is called by the device. What a guest can fill is bounded, and nothing here looks at the wall clock.
 """
 
-from virtlab.backends.disk import SECTOR, Disk, Partition, Storage
+from virtlab.backends.capture import Capture
+from virtlab.backends.crash import CrashDisk
+from virtlab.backends.disk import (
+    SECTOR,
+    Disk,
+    FlatStorage,
+    Partition,
+    Storage,
+    ThinStorage,
+)
+from virtlab.backends.frames import Frames
 from virtlab.backends.inputs import Keyboard, Mouse
-from virtlab.backends.network import Capture, Link, LinkEnd, Switch
+from virtlab.backends.network import Link, LinkEnd
 from virtlab.backends.screen import Screen
 from virtlab.backends.speaker import Speaker
+from virtlab.backends.switch import Switch
 from virtlab.backends.terminal import MAX_CAPTURE, ModemLines, Terminal
 
 __all__ = [
     "MAX_CAPTURE",
     "SECTOR",
     "Capture",
+    "CrashDisk",
     "Disk",
+    "FlatStorage",
+    "Frames",
     "Keyboard",
     "Link",
     "LinkEnd",
@@ -31,4 +45,5 @@ __all__ = [
     "Storage",
     "Switch",
     "Terminal",
+    "ThinStorage",
 ]

@@ -9,8 +9,8 @@ The rule that keeps it simple: every piece is a whole number of sectors, and lie
 Whoever serves a guest checks the guest's numbers first; here a wrong one is a `ValueError`.
 
 A write may stay in the operating system's memory. After `flush` has returned it is on the medium
-(POSIX msync, MS_SYNC), and a crash does not take it away. A file that somebody makes shorter while
-it is mapped ends the process: give a disk a file of its own.
+(POSIX msync, MS_SYNC), and a crash does not take it away: `CrashDisk` shows what it could take. A
+file that somebody makes shorter while it is mapped ends the process: give a disk a file of its own.
 """
 
 from __future__ import annotations
@@ -18,12 +18,22 @@ from __future__ import annotations
 import mmap
 import os
 from os import PathLike
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
 
 from virtlab.errors import FileError
 
+Bytes = npt.NDArray[np.uint8]
+
 SECTOR = 512
 """Bytes in a sector."""
+
+SLAB = 1 << 18
+"""Bytes that are zeroed at once."""
+
+_PAGE = mmap.PAGESIZE
 
 
 class Storage(Protocol):
@@ -45,6 +55,22 @@ class Storage(Protocol):
 
     def flush(self) -> None:
         """Return when all that was written is on the medium."""
+
+
+@runtime_checkable
+class ThinStorage(Storage, Protocol):
+    """A `Storage` that can give sectors up, so that they take no room on the host."""
+
+    def discard(self, sector: int, count: int) -> None:
+        """Give up `count` sectors from `sector`. They read as zeros from now on."""
+
+
+@runtime_checkable
+class FlatStorage(Storage, Protocol):
+    """A `Storage` whose bytes lie in one array: many sectors move in one step."""
+
+    def array(self) -> Bytes:
+        """All its bytes, (sectors * SECTOR,) uint8, no copy. Nobody keeps it: a file may close."""
 
 
 class Disk:
@@ -97,9 +123,44 @@ class Disk:
     def write(self, sector: int, data: bytes) -> None:
         """Put `data`, whole sectors, from `sector` on. `ValueError` for a disk to read only."""
         start, end = self._span(sector, sectors_of(data))
-        if self.read_only:
-            raise ValueError(f"{self.name}: byte {start}: the disk can only be read")
+        self._check_writable(start)
         self._bytes[start:end] = data
+
+    def array(self) -> Bytes:
+        """The bytes themselves, no copy; of a disk to read only they cannot be written.
+
+        While somebody has them, a file cannot be closed. Who overrides `read` or `write` to see
+        each move sees none of these: wrap the disk instead.
+        """
+        array: Bytes = np.frombuffer(self._bytes, np.uint8)
+        if self.read_only:
+            array.flags.writeable = False
+        return array
+
+    def discard(self, sector: int, count: int) -> None:
+        """Give up `count` sectors from `sector`: they read as zeros. `ValueError` as `write`.
+
+        The whole pages among them give their place in the file back, where the system can do that.
+        """
+        start, end = self._span(sector, count)
+        self._check_writable(start)
+        first, last = -(-start // _PAGE) * _PAGE, end // _PAGE * _PAGE
+        if first < last and self._punch(first, last - first):
+            _zero(self._bytes, start, first)
+            _zero(self._bytes, last, end)
+        else:
+            _zero(self._bytes, start, end)
+
+    def _punch(self, start: int, size: int) -> bool:
+        """Whether these pages of a file are a hole now."""
+        remove = getattr(mmap, "MADV_REMOVE", None)
+        if remove is None or not isinstance(self._bytes, mmap.mmap):
+            return False
+        try:
+            self._bytes.madvise(remove, start, size)
+        except OSError:  # not every file system can
+            return False
+        return True
 
     def flush(self) -> None:
         """Return when all that was written is in the file. In memory there is nothing to do."""
@@ -120,6 +181,10 @@ class Disk:
 
     def __repr__(self) -> str:
         return f"Disk({self.name}, {self.sectors} sectors)"
+
+    def _check_writable(self, start: int) -> None:
+        if self.read_only:
+            raise ValueError(f"{self.name}: byte {start}: the disk can only be read")
 
     def _span(self, sector: int, count: int) -> tuple[int, int]:
         """The bytes that sectors have: first, and first after."""
@@ -170,6 +235,13 @@ class Partition:
                 f"{count} sectors from {sector} are not all among {self.sectors} of the partition"
             )
         return self.start + sector
+
+
+def _zero(contents: bytearray | mmap.mmap, start: int, end: int) -> None:
+    """Bytes from `start` to `end` become zeros, no more than `SLAB` at once."""
+    for at in range(start, end, SLAB):
+        size = min(SLAB, end - at)
+        contents[at : at + size] = bytes(size)
 
 
 def sectors_of(data: bytes) -> int:

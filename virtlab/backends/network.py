@@ -1,4 +1,4 @@
-"""Ethernet: a wire with two ends, a switch, and somebody who writes down what passes.
+"""Ethernet: a wire with two ends.
 
     link = Link()                       # a cable
     card = E1000(irq, dma, clock, wire=link.a)
@@ -10,37 +10,24 @@ at its end. It arrives at once and in order, or it is dropped and counted. Only 
 a listener waits its turn, in a queue that is bounded; so two ends that answer each other do not
 call each other deeper and deeper.
 
-A `Switch` learns behind which port an address is, and floods what it does not know (802.1D 7.8).
-Left out: spanning tree, VLANs, pause frames, and the time that a frame takes.
+`send_many` carries a batch of frames as one: `Frames`. Who has a `many_listener` gets it as it is,
+who has none gets its frames one by one.
+
+Left out: pause frames, and the time that a frame takes.
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable
-from os import PathLike
-from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-
-from virtlab.clock import SECOND, Clock
-from virtlab.wire import u16, u32
+from virtlab.backends.frames import Frames
 
 MIN_FRAME, MAX_FRAME = 14, 16 << 10
 """Bytes of a frame: a header alone, and more than any jumbo frame."""
 
 QUEUE = 256
 """Frames that wait on a wire."""
-
-MAX_ADDRESSES = 1024
-"""Addresses that a switch remembers; the one not seen for longest goes first."""
-
-AGEING_TIME = 300 * SECOND
-"""A switch forgets an address not seen for so long (802.1D, table 7-5)."""
-
-MAX_CAPTURE = 16 << 20
-"""Bytes of frames that a capture keeps; later ones are counted and not kept."""
 
 BROADCAST = b"\xff" * 6
 
@@ -53,14 +40,16 @@ def is_group(address: bytes) -> bool:
 class LinkEnd:
     """One end of a wire: `send` here, and the `listener` at the other end gets it.
 
-    `listener(frame)` is who listens here; `link_listener(up)` hears when the wire is plugged in or
-    pulled. `counts` has `sent`, `received`, and why others were `dropped ...`.
+    `listener(frame)` is who listens here, and `many_listener(frames)` who takes batches;
+    `link_listener(up)` hears when the wire is plugged in or pulled. `counts` has `sent`,
+    `received`, and why others were `dropped ...`.
     """
 
     def __init__(self, link: Link, name: str) -> None:
         self.link = link
         self.name = name
         self.listener: Callable[[bytes], None] | None = None
+        self.many_listener: Callable[[Frames], None] | None = None
         self.link_listener: Callable[[bool], None] | None = None
         self.counts: Counter[str] = Counter()
 
@@ -77,6 +66,28 @@ class LinkEnd:
             self.link.carry(self, bytes(frame))
         return not reason
 
+    def send_many(self, frames: Frames) -> int:
+        """Put many on the wire, in order: how many of them. What so many `send` would have done.
+
+        On a busy wire that is as many as find room.
+        """
+        lengths = frames.lengths
+        good = frames.take((lengths >= MIN_FRAME) & (lengths <= MAX_FRAME))
+        room = len(good) if not self.link.busy else self.link.room
+        sent = good.cut(0, room) if self.link.up else good.cut(0, 0)
+        dropped = {"size": len(frames) - len(good), self._refusal: len(good) - len(sent)}
+        for reason, count in dropped.items():
+            if count:
+                self.counts[f"dropped: {reason}"] += count
+        if len(sent):
+            self.counts["sent"] += len(sent)
+            self.link.carry_many(self, sent)
+        return len(sent)
+
+    @property
+    def _refusal(self) -> str:
+        return "full" if self.link.up else "no link"
+
     def _objection(self, frame: bytes) -> str:
         if not MIN_FRAME <= len(frame) <= MAX_FRAME:
             return "dropped: size"
@@ -92,6 +103,15 @@ class LinkEnd:
             self.counts["received"] += 1
             self.listener(frame)
 
+    def arrive_many(self, frames: Frames) -> None:
+        """Many come out of the wire here."""
+        if self.many_listener is None:
+            for frame in frames:
+                self.arrive(frame)
+        else:
+            self.counts["received"] += len(frames)
+            self.many_listener(frames)
+
     def __repr__(self) -> str:
         return f"LinkEnd({self.name!r}, {'up' if self.up else 'down'})"
 
@@ -105,14 +125,20 @@ class Link:
         self.a = LinkEnd(self, f"{name}.a")
         self.b = LinkEnd(self, f"{name}.b")
         self.watchers: list[Callable[[LinkEnd, bytes], None]] = []
-        self._queue: deque[tuple[LinkEnd, bytes]] = deque()
+        self.busy = False
+        self._queue: deque[tuple[LinkEnd, bytes | Frames]] = deque()
+        self._waiting = 0
         self._limit = queue
-        self._busy = False
 
     @property
     def full(self) -> bool:
         """Whether no more frames can wait."""
-        return len(self._queue) >= self._limit
+        return self._waiting >= self._limit
+
+    @property
+    def room(self) -> int:
+        """How many more frames can wait."""
+        return max(0, self._limit - self._waiting)
 
     def set_up(self, up: bool) -> None:
         """Plug the cable in, or pull it; both ends hear of it. What waits in it is lost."""
@@ -120,6 +146,7 @@ class Link:
             return
         self.up = up
         self._queue.clear()
+        self._waiting = 0
         for end in (self.a, self.b):
             if end.link_listener is not None:
                 end.link_listener(up)
@@ -128,170 +155,32 @@ class Link:
         """Take a frame in at `end`, and deliver all that waits, unless that is under way."""
         for watcher in self.watchers:
             watcher(end, frame)
-        self._queue.append((self.b if end is self.a else self.a, frame))
-        if self._busy:
+        self._take(end, frame, 1)
+
+    def carry_many(self, end: LinkEnd, frames: Frames) -> None:
+        """Take many in at `end`, which found room for them."""
+        if self.watchers:
+            for frame in frames:
+                for watcher in self.watchers:
+                    watcher(end, frame)
+        self._take(end, frames, len(frames))
+
+    def _take(self, end: LinkEnd, item: bytes | Frames, count: int) -> None:
+        self._queue.append((self.b if end is self.a else self.a, item))
+        self._waiting += count
+        if self.busy:
             return
-        self._busy = True
+        self.busy = True
         try:
             while self._queue:
-                target, waiting = self._queue.popleft()
-                target.arrive(waiting)
+                self._deliver(*self._queue.popleft())
         finally:
-            self._busy = False
+            self.busy = False
 
-
-class Seen(NamedTuple):
-    """Behind which port an address was seen, and when (virtual ns)."""
-
-    port: int
-    time: int
-
-
-class Switch:
-    """A learning switch. Plug a device into `ports[i]`, a `LinkEnd`.
-
-    With a `clock` an address is forgotten after `ageing` ns. `counts` has `forwarded`, `flooded`
-    and `filtered` (known to be behind the port that it came from).
-    """
-
-    def __init__(
-        self,
-        ports: int,
-        clock: Clock | None = None,
-        ageing: int = AGEING_TIME,
-        addresses: int = MAX_ADDRESSES,
-    ) -> None:
-        if ports < 1 or addresses < 1:
-            raise ValueError(f"a switch has ports and addresses, not {ports} and {addresses}")
-        self.clock = clock
-        self.ageing = ageing
-        self.limit = addresses
-        self.links = [Link(f"port{number}") for number in range(ports)]
-        self.ports = [link.a for link in self.links]
-        self.table: OrderedDict[bytes, Seen] = OrderedDict()
-        self.counts: Counter[str] = Counter()
-        for number, link in enumerate(self.links):
-            link.b.listener = self._listener(number)
-            link.b.link_listener = self._plugged(number)
-
-    @property
-    def now(self) -> int:
-        """The time by which addresses age."""
-        return self.clock.now if self.clock is not None else 0
-
-    def _listener(self, number: int) -> Callable[[bytes], None]:
-        return lambda frame: self.forward(number, frame)
-
-    def _plugged(self, number: int) -> Callable[[bool], None]:
-        return lambda up: None if up else self.forget(number)
-
-    def forward(self, number: int, frame: bytes) -> None:
-        """A frame came in at port `number`: learn where it is from, send it where it goes."""
-        self.learn(frame[6:12], number)
-        target = self.where(frame[:6])
-        if target is None:
-            self.counts["flooded"] += 1
-            for other, link in enumerate(self.links):
-                if other != number:
-                    link.b.send(frame)
-        elif target == number:
-            self.counts["filtered"] += 1
+    def _deliver(self, target: LinkEnd, item: bytes | Frames) -> None:
+        if isinstance(item, Frames):
+            self._waiting -= len(item)
+            target.arrive_many(item)
         else:
-            self.counts["forwarded"] += 1
-            self.links[target].b.send(frame)
-
-    def learn(self, source: bytes, number: int) -> None:
-        """Remember that `source` is behind port `number`; a group address is nobody's source."""
-        if is_group(source):
-            return
-        self.table[source] = Seen(number, self.now)
-        self.table.move_to_end(source)
-        if len(self.table) > self.limit:
-            self.table.popitem(last=False)
-
-    def where(self, address: bytes) -> int | None:
-        """The port that `address` is behind; None for a group, and for one not known (any more)."""
-        seen = self.table.get(address)
-        if seen is None or is_group(address):
-            return None
-        if self.clock is not None and self.now - seen.time >= self.ageing:
-            del self.table[address]
-            return None
-        return seen.port
-
-    def forget(self, number: int) -> None:
-        """Forget every address behind port `number`: its cable was pulled."""
-        for address in [each for each, seen in self.table.items() if seen.port == number]:
-            del self.table[address]
-
-
-PCAP_HEADER = np.dtype(
-    [
-        ("magic", u32),  # 0xa1b23c4d: times in nanoseconds
-        ("major", u16),
-        ("minor", u16),
-        ("zone", u32),
-        ("accuracy", u32),
-        ("snapshot", u32),  # bytes kept of a frame, at most
-        ("network", u32),  # 1: Ethernet
-    ]
-)
-"""The start of a capture file (draft-ietf-opsawg-pcap, 4)."""
-
-PCAP_RECORD = np.dtype(
-    [
-        ("seconds", u32),
-        ("nanoseconds", u32),
-        ("kept", u32),  # bytes in the file
-        ("length", u32),  # bytes of the frame
-    ]
-)
-"""What stands before each frame in it (draft-ietf-opsawg-pcap, 5)."""
-
-PCAP_MAGIC, ETHERNET = 0xA1B23C4D, 1
-
-
-class Captured(NamedTuple):
-    """A frame on a wire: virtual `time` (ns), the end that sent it, the bytes."""
-
-    time: int
-    sender: str
-    frame: bytes
-
-
-class Capture:
-    """Frames as they pass: `Capture(clock).watch(link)`. `frames` has them in order."""
-
-    def __init__(self, clock: Clock | None = None, limit: int = MAX_CAPTURE) -> None:
-        self.clock = clock
-        self.limit = limit
-        self.frames: list[Captured] = []
-        self.dropped = 0
-        self._bytes = 0
-
-    def watch(self, link: Link) -> Capture:
-        """Watch a cable; several may be watched by one capture."""
-        link.watchers.append(self._see)
-        return self
-
-    def _see(self, end: LinkEnd, frame: bytes) -> None:
-        if self._bytes + len(frame) > self.limit:
-            self.dropped += 1
-            return
-        self._bytes += len(frame)
-        now = self.clock.now if self.clock is not None else 0
-        self.frames.append(Captured(now, end.name, frame))
-
-    def pcap(self) -> bytes:
-        """The frames as a capture file, for Wireshark or tcpdump."""
-        header = np.array([(PCAP_MAGIC, 2, 4, 0, 0, MAX_FRAME, ETHERNET)], PCAP_HEADER)
-        parts = [header.tobytes()]
-        for time, _, frame in self.frames:
-            seconds, rest = divmod(time, SECOND)
-            record = np.array([(seconds, rest, len(frame), len(frame))], PCAP_RECORD)
-            parts += [record.tobytes(), frame]
-        return b"".join(parts)
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the capture file."""
-        Path(path).write_bytes(self.pcap())
+            self._waiting -= 1
+            target.arrive(item)

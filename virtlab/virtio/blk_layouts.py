@@ -95,6 +95,10 @@ class BlkType(IntEnum):
     SECURE_ERASE = 14
 
 
+FLUSH_OUT = 5
+"""What a legacy driver may call FLUSH (5.2.6.3)."""
+
+
 class BlkStatus(IntEnum):
     """How it went, without `VIRTIO_BLK_S_`."""
 

@@ -27,7 +27,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from virtlab.backends.network import LinkEnd, Switch, is_group
+from virtlab.backends.network import LinkEnd, is_group
+from virtlab.backends.switch import Switch
 from virtlab.clock import Clock
 from virtlab.devices.e1000 import E1000
 from virtlab.devices.e1000.eeprom import image
