@@ -14,12 +14,7 @@ Source: virtio 1.3 2.8.10, 2.8.14, 2.8.22.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from virtlab.memory import Dma
 from virtlab.virtio.chain import guests_memory
-from virtlab.virtio.features import Feature, Features
-from virtlab.virtio.ordering import Barrier
 from virtlab.virtio.packed_chain import CLAUSES
 from virtlab.virtio.packed_layouts import (
     DISABLE,
@@ -32,50 +27,23 @@ from virtlab.virtio.packed_layouts import (
     to_word,
     wants_event,
 )
+from virtlab.virtio.queue_events import QueueEvents
 
 
-class Events:
+class Events(QueueEvents):
     """What a `PackedQueue` says to its driver, and hears from it."""
 
-    ready: bool
     rings: PackedRings
-    features: Features
-    last_avail: int
-    used: int
-    signalled: int
-    listening: bool
-
-    def __init__(self, dma: Dma, interrupt: Callable[[], None] | None, barrier: Barrier) -> None:
-        self.dma = dma
-        self.interrupt = interrupt or _nobody
-        self.barrier = barrier
-
-    def available(self) -> bool:
-        """Whether a list waits to be taken."""
-        raise NotImplementedError
 
     # -- notifications: to the driver
 
-    def should_notify(self) -> bool:
-        """Whether the driver asked to hear of what was pushed since this was last asked."""
-        pushed = self.used - self.signalled
-        if not pushed:
-            return False
+    def _wanted(self, pushed: int) -> bool:
         # Flags first, then the question: else the driver may go to sleep in between.
         self.barrier(PackedOrder.USED_FLAGS_THEN_DRIVER_EVENT)
         with guests_memory(CLAUSES.ring):
             raw = self.dma.read(self.rings.driver, EVENT.itemsize)
         event = int.from_bytes(raw, "little")
-        wanted = wants_event(event, self._exact, self.used, pushed, self.rings.size)
-        self.signalled = self.used
-        return wanted
-
-    def notify(self) -> bool:
-        """Interrupt the driver if it asked for that. Gives whether it did."""
-        wanted = self.should_notify()
-        if wanted:
-            self.interrupt()
-        return wanted
+        return wants_event(event, self._exact, self.used, pushed, self.rings.size)
 
     # -- notifications: from the driver
 
@@ -95,10 +63,6 @@ class Events:
         self.barrier(PackedOrder.DEVICE_EVENT_THEN_FLAGS)
         return not self.available()
 
-    @property
-    def _exact(self) -> bool:
-        return Feature.RING_EVENT_IDX in self.features
-
     def _ask_for(self, position: int) -> None:
         """With EVENT_IDX: ask for a ring when the descriptor at `position` is available."""
         if self._exact:
@@ -108,7 +72,3 @@ class Events:
         """Both words in one write, so that the driver never sees one without the other."""
         with guests_memory(CLAUSES.ring):
             self.dma.write(self.rings.device, event.to_bytes(EVENT.itemsize, "little"))
-
-
-def _nobody() -> None:
-    """Nobody is to be told."""

@@ -126,7 +126,7 @@ class SplitQueue(Events):
         self.barrier(Order.AVAIL_IDX_THEN_ENTRY)
         chain = self.peek(self.last_avail)
         check_memory(self.dma, chain.buffers, CLAUSES)
-        if self.listening and self._events:
+        if self.listening and self._exact:
             self._listen(self.last_avail + 1)
         if len(self._order):
             self._order[self.last_avail % self.size] = chain.head

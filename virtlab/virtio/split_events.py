@@ -14,65 +14,33 @@ NOTIFY_ON_EMPTY of legacy devices is left out. Source: virtio 1.3 2.7.7, 2.7.10,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from virtlab.memory import Dma
 from virtlab.virtio.chain import guests_memory
-from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.layouts import NO_INTERRUPT, NO_NOTIFY, SplitRings, need_event
-from virtlab.virtio.ordering import Barrier, Order
+from virtlab.virtio.ordering import Order
+from virtlab.virtio.queue_events import QueueEvents
 from virtlab.virtio.split_chain import CLAUSES
 
 
-class Events:
+class Events(QueueEvents):
     """What a `SplitQueue` says to its driver, and hears from it."""
 
-    ready: bool
     rings: SplitRings
-    features: Features
-    last_avail: int
-    used: int
-    signalled: int
-    listening: bool
-
-    def __init__(self, dma: Dma, interrupt: Callable[[], None] | None, barrier: Barrier) -> None:
-        self.dma = dma
-        self.interrupt = interrupt or _nobody
-        self.barrier = barrier
-
-    def available(self) -> int:
-        """How many chains wait to be taken."""
-        raise NotImplementedError
 
     # -- notifications: to the driver
 
-    def should_notify(self) -> bool:
-        """Whether the driver asked to hear of what was pushed since this was last asked."""
-        pushed = self.used - self.signalled
-        if not pushed:
-            return False
+    def _wanted(self, pushed: int) -> bool:
         # Index first, then the question: else the driver may go to sleep in between.
         self.barrier(Order.USED_IDX_THEN_EVENT)
-        if self._events:
-            event = self._load(self.rings.avail_field("used_event"))
-            wanted = pushed > 0xFFFF or need_event(event, self.used, self.signalled)
-        else:
-            wanted = not self._load(self.rings.avail_field("flags")) & NO_INTERRUPT
-        self.signalled = self.used
-        return wanted
-
-    def notify(self) -> bool:
-        """Interrupt the driver if it asked for that. Gives whether it did."""
-        wanted = self.should_notify()
-        if wanted:
-            self.interrupt()
-        return wanted
+        if not self._exact:
+            return not self._load(self.rings.avail_field("flags")) & NO_INTERRUPT
+        event = self._load(self.rings.avail_field("used_event"))
+        return pushed > 0xFFFF or need_event(event, self.used, self.signalled)
 
     # -- notifications: from the driver
 
     def disable_notify(self) -> None:
         """Ask the driver not to ring. It is a hint: a ring may still come."""
-        if self.ready and self._events:
+        if self.ready and self._exact:
             # The entry just passed comes again last of all.
             self._ask_for(self.last_avail - 1)
         elif self.ready:
@@ -88,7 +56,7 @@ class Events:
 
     def _listen(self, position: int) -> None:
         """Ask for a ring when the entry at `position` is available."""
-        if self._events:
+        if self._exact:
             self._ask_for(position)
         else:
             self._store(self.rings.used_field("flags"), 0)
@@ -97,10 +65,6 @@ class Events:
 
     def _ask_for(self, position: int) -> None:
         self._store(self.rings.used_field("avail_event"), position)
-
-    @property
-    def _events(self) -> bool:
-        return Feature.RING_EVENT_IDX in self.features
 
     # -- words of either ring
 
@@ -111,7 +75,3 @@ class Events:
     def _store(self, iova: int, value: int) -> None:
         with guests_memory(CLAUSES.ring):
             self.dma.write(iova, (value & 0xFFFF).to_bytes(2, "little"))
-
-
-def _nobody() -> None:
-    """Nobody is to be told."""
