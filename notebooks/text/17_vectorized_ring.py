@@ -416,7 +416,7 @@ assert all(each.ratio <= each.goal for each in ratios if each.gate)
 show.Quiz([
     show.question(
         "A device finds 3 chains. What does `pop_many` do?",
-        ("It takes them by `pop`, and gives a batch of 3", "Below five chains the fixed price of a batch is more than three single calls."),
+        ("It takes them one by one, and gives a batch of 3", "Below five chains the fixed price of a batch is more than three single calls."),
         ("It waits for more", "It never waits: whoever waits for a batch makes the first chain late."),
         ("It runs the array path, as always", "It could, and the result would be the same. It would only be dearer."),
         place=2,
@@ -458,7 +458,7 @@ show.Quiz([
 #
 # **Exercise**: the last task of [problem set 4](../exercises/ps04/ps04.ipynb): walk 4096 chains at once.
 #
-# **Next**: lesson 18. The device moves out of the VMM, into a process of its own, and the ring goes with it.
+# **Next**: lesson 18, where the guest is hostile on purpose.
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>
