@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks.harness import Row
 from benchmarks.packed_twin import PackedTwin
+from benchmarks.twin_arrays import same
 from virtlab.memory import GuestMemory
-from virtlab.virtio.batch import Batch
 from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.layouts import INDIRECT, NEXT, WRITE
 from virtlab.virtio.packed import PackedQueue
@@ -107,13 +107,6 @@ class PackedDuel:
             self.twin_side.batch(self.lists)
             assert self.desc.tobytes() == ours, "the rings differ"
             same(kept, self.twin_side.result(self.lists))
-
-
-def same(one: Batch, other: Batch) -> None:
-    """`AssertionError` unless all arrays of two batches are equal."""
-    for name in ("heads", "slots", "starts", "offset", "length", "write"):
-        mine, theirs = getattr(one, name), getattr(other, name)
-        assert np.array_equal(mine, theirs), f"{name} differs"
 
 
 class Same(PackedDuel):

@@ -11,19 +11,11 @@
  * would write it. Sources: virtio 1.3 2.8 to 2.8.22.
  */
 
-#define _GNU_SOURCE
-#include <stdint.h>
-#include <string.h>
-#include <time.h>
+#include "twin.h"
 
-enum { NEXT = 1, WRITE = 2, INDIRECT = 4, AVAIL = 1 << 7, USED = 1 << 15 };
-enum { HAS_INDIRECT = 1, HAS_EVENTS = 2, HAS_ORDER = 4 };
-
-#define MAX_BYTES (1ull << 32)
+enum { AVAIL = 1 << 7, USED = 1 << 15 };
 
 typedef struct { uint64_t addr; uint32_t len; uint16_t id, flags; } Desc;
-typedef struct { uint64_t start, size, offset; } Region;
-typedef struct { uint64_t start, size; } Span;
 
 /* The order of the fields is that of `benchmarks.packed_twin.Queue`. */
 typedef struct {
@@ -273,13 +265,6 @@ int64_t push_batch(Queue *q, uint64_t n)
         return -1;
     q->returned += n;
     return 0;
-}
-
-static int64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 /* Pop a batch and push it. Gives the nanoseconds, or -1 if it was not exactly `n` lists. */

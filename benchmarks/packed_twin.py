@@ -11,14 +11,14 @@ import ctypes
 import numpy as np
 
 from benchmarks import compiler
+from benchmarks.twin_arrays import ARRAYS, NUMBER, POINTER, arrays, batch_of, feature_bits
 from virtlab.memory import GuestMemory
 from virtlab.virtio.batch import Batch
-from virtlab.virtio.features import Feature, Features
+from virtlab.virtio.features import Features
 from virtlab.virtio.packed import IDS, PackedQueue
 from virtlab.virtio.packed_layouts import PackedRings
 
 SOURCE = "packed_twin.c"
-_P, _U = ctypes.c_void_p, ctypes.c_uint64
 COUNTS = ("last_avail", "used", "taken", "returned")
 """What both sides keep, by the same names."""
 
@@ -27,20 +27,20 @@ class Queue(ctypes.Structure):
     """`Queue` of the C file, field by field."""
 
     _fields_ = [
-        ("memory", _P),
-        ("regions", _P),
-        ("region_count", _U),
-        ("parts", _U * 6),
-        ("desc", _U),
-        ("device", _U),
-        ("size", _U),
-        ("features", _U),
-        *((name, _U) for name in COUNTS),
-        *((name, _P) for name in ("heads", "slots", "starts", "offset", "length", "write")),
-        ("room", _U),
-        ("in_flight", _P),
-        ("order", _P),
-        ("writable", _P),
+        ("memory", POINTER),
+        ("regions", POINTER),
+        ("region_count", NUMBER),
+        ("parts", NUMBER * 6),
+        ("desc", NUMBER),
+        ("device", NUMBER),
+        ("size", NUMBER),
+        ("features", NUMBER),
+        *((name, NUMBER) for name in COUNTS),
+        *((name, POINTER) for name in ARRAYS),
+        ("room", NUMBER),
+        ("in_flight", POINTER),
+        ("order", POINTER),
+        ("writable", POINTER),
     ]
 
 
@@ -61,14 +61,7 @@ class PackedTwin:
             getattr(self.library, name).restype = ctypes.c_int64
         self.memory = memory
         self.regions = np.array(memory.regions, np.uint64)
-        self.arrays = {
-            "heads": np.zeros(rings.size, np.int64),
-            "slots": np.zeros(rings.size, np.int64),
-            "starts": np.zeros(rings.size + 1, np.int64),
-            "offset": np.zeros(pieces, np.int64),
-            "length": np.zeros(pieces, np.int64),
-            "write": np.zeros(pieces, np.bool_),
-        }
+        self.arrays = arrays(rings.size, pieces)
         self.notes = {
             "in_flight": np.zeros(IDS, np.uint16),
             "order": np.zeros(rings.size, np.uint16),
@@ -85,8 +78,7 @@ class PackedTwin:
         queue.desc = self.memory.offset(*rings.parts[0])
         queue.device = self.memory.offset(*rings.parts[2])
         queue.size, queue.room = rings.size, pieces
-        bits = (Feature.RING_INDIRECT_DESC, Feature.RING_EVENT_IDX, Feature.IN_ORDER)
-        queue.features = sum(1 << i for i, bit in enumerate(bits) if bit in features)
+        queue.features = feature_bits(features)
         for name, array in [*self.arrays.items(), *self.notes.items()]:
             setattr(queue, name, array.ctypes.data)
         return queue
@@ -117,13 +109,4 @@ class PackedTwin:
 
     def result(self, n: int) -> Batch:
         """The last batch, of `n` lists: copies."""
-        a = self.arrays
-        m = int(a["starts"][n])
-        return Batch(
-            a["heads"][:n].copy(),
-            a["slots"][:n].copy(),
-            a["starts"][: n + 1].copy(),
-            a["offset"][:m].copy(),
-            a["length"][:m].copy(),
-            a["write"][:m].copy(),
-        )
+        return batch_of(self.arrays, n)

@@ -20,8 +20,8 @@ from time import perf_counter_ns
 import numpy as np
 
 from benchmarks.split_twin import SplitTwin
+from benchmarks.twin_arrays import same
 from virtlab.memory import GuestMemory
-from virtlab.virtio.batch import Batch
 from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.layouts import DESC, INDIRECT, NEXT, WRITE, SplitRings
 from virtlab.virtio.split import SplitQueue
@@ -250,10 +250,3 @@ class AgainstScalar(SplitDuel):
         while (chain := queue.pop()) is not None:
             queue.push(chain)
         return perf_counter_ns() - start
-
-
-def same(one: Batch, other: Batch) -> None:
-    """`AssertionError` unless all arrays of two batches are equal."""
-    for name in ("heads", "slots", "starts", "offset", "length", "write"):
-        mine, theirs = getattr(one, name), getattr(other, name)
-        assert np.array_equal(mine, theirs), f"{name} differs"

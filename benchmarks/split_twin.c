@@ -9,20 +9,10 @@
  * guest may change is read once, into a local copy. Sources: virtio 1.3 2.7 to 2.7.14.
  */
 
-#define _GNU_SOURCE
-#include <stdint.h>
-#include <string.h>
-#include <time.h>
-
-enum { NEXT = 1, WRITE = 2, INDIRECT = 4 };
-enum { HAS_INDIRECT = 1, HAS_EVENTS = 2, HAS_ORDER = 4 };
-
-#define MAX_BYTES (1ull << 32)
+#include "twin.h"
 
 typedef struct { uint64_t addr; uint32_t len; uint16_t flags, next; } Desc;
 typedef struct { uint32_t id, len; } Elem;
-typedef struct { uint64_t start, size, offset; } Region;
-typedef struct { uint64_t start, size; } Span;
 
 /* The order of the fields is that of `benchmarks.split_twin.Queue`. */
 typedef struct {
@@ -271,13 +261,6 @@ int64_t push_batch(Queue *q, uint64_t n)
     q->used_count += n;
     store16(q->memory + q->used + 2, (uint16_t)q->used_count);
     return 0;
-}
-
-static int64_t now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 /* Pop a batch and push it. Gives the nanoseconds, or -1 if it was not exactly `n` chains. */

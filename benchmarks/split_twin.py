@@ -11,35 +11,35 @@ import ctypes
 import numpy as np
 
 from benchmarks import compiler
+from benchmarks.twin_arrays import ARRAYS, NUMBER, POINTER, arrays, batch_of, feature_bits
 from virtlab.memory import GuestMemory
 from virtlab.virtio.batch import Batch
-from virtlab.virtio.features import Feature, Features
+from virtlab.virtio.features import Features
 from virtlab.virtio.layouts import SplitRings
 
 SOURCE = "split_twin.c"
-_P, _U = ctypes.c_void_p, ctypes.c_uint64
 
 
 class Queue(ctypes.Structure):
     """`Queue` of the C file, field by field."""
 
     _fields_ = [
-        ("memory", _P),
-        ("regions", _P),
-        ("region_count", _U),
-        ("parts", _U * 6),
-        ("desc", _U),
-        ("avail", _U),
-        ("used", _U),
-        ("size", _U),
-        ("features", _U),
-        ("last_avail", _U),
-        ("used_count", _U),
-        *((name, _P) for name in ("heads", "slots", "starts", "offset", "length", "write")),
-        ("room", _U),
-        ("order", _P),
-        ("writable", _P),
-        ("written", _P),
+        ("memory", POINTER),
+        ("regions", POINTER),
+        ("region_count", NUMBER),
+        ("parts", NUMBER * 6),
+        ("desc", NUMBER),
+        ("avail", NUMBER),
+        ("used", NUMBER),
+        ("size", NUMBER),
+        ("features", NUMBER),
+        ("last_avail", NUMBER),
+        ("used_count", NUMBER),
+        *((name, POINTER) for name in ARRAYS),
+        ("room", NUMBER),
+        ("order", POINTER),
+        ("writable", POINTER),
+        ("written", POINTER),
     ]
 
 
@@ -61,14 +61,7 @@ class SplitTwin:
         self.library.push_batch.restype = ctypes.c_int64
         self.memory = memory
         self.regions = np.array(memory.regions, np.uint64)
-        self.arrays = {
-            "heads": np.zeros(rings.size, np.int64),
-            "slots": np.zeros(rings.size, np.int64),
-            "starts": np.zeros(rings.size + 1, np.int64),
-            "offset": np.zeros(pieces, np.int64),
-            "length": np.zeros(pieces, np.int64),
-            "write": np.zeros(pieces, np.bool_),
-        }
+        self.arrays = arrays(rings.size, pieces)
         self.order = np.zeros(rings.size, np.uint16)
         self.writable = np.zeros(rings.size, np.int64)
         self.queue = self._queue(rings, features, pieces)
@@ -83,8 +76,7 @@ class SplitTwin:
             self.memory.offset(start, length) for start, length in rings.parts
         )
         queue.size, queue.room = rings.size, pieces
-        bits = (Feature.RING_INDIRECT_DESC, Feature.RING_EVENT_IDX, Feature.IN_ORDER)
-        queue.features = sum(1 << i for i, bit in enumerate(bits) if bit in features)
+        queue.features = feature_bits(features)
         for name, array in self.arrays.items():
             setattr(queue, name, array.ctypes.data)
         queue.order, queue.writable = self.order.ctypes.data, self.writable.ctypes.data
@@ -112,13 +104,4 @@ class SplitTwin:
 
     def result(self, n: int) -> Batch:
         """The last batch, of `n` chains: copies."""
-        a = self.arrays
-        m = int(a["starts"][n])
-        return Batch(
-            a["heads"][:n].copy(),
-            a["slots"][:n].copy(),
-            a["starts"][: n + 1].copy(),
-            a["offset"][:m].copy(),
-            a["length"][:m].copy(),
-            a["write"][:m].copy(),
-        )
+        return batch_of(self.arrays, n)

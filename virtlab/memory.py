@@ -20,7 +20,7 @@ from __future__ import annotations
 import mmap
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -187,3 +187,15 @@ class Flat(Dma, Protocol):
 
     def offset_many(self, iovas: Numbers, lengths: Numbers) -> Numbers:
         """The same for many, (n,) int64 all; -1 where `offset` would raise."""
+
+
+def is_flat(dma: Dma) -> TypeGuard[Flat]:
+    """Whether this memory is one array: whether batches can be taken from it."""
+    return hasattr(dma, "offset_many")
+
+
+def flat(dma: Dma) -> Flat:
+    """The same memory, which must be one array: `TypeError` if it is not."""
+    if not is_flat(dma):
+        raise TypeError("a batch needs memory that is one array: a `Flat`, not any `Dma`")
+    return dma

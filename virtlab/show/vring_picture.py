@@ -42,14 +42,17 @@ from virtlab.show.svg import TOP, Picture, breadth, fit, line, picture, rect, wr
 from virtlab.show.vring_map import Part, parts_of
 from virtlab.show.vring_setup import HandedOver, Step, hand_over, steps
 from virtlab.show.vring_state import RAM, Vring
+from virtlab.virtio.layouts import SPLIT_PARTS
+from virtlab.virtio.packed_layouts import PACKED_PARTS
 
 _LEFT, _WIDE, _PANEL = 168.0, 430.0, 640.0
 _ROW, _FOLD, _STEP = 34.0, 26.0, 25.0
 _MOST_ROWS = 6
 
 _TINTS = {"driver": GREEN_TINT, "device": SKY_TINT, "both": YELLOW_TINT}
-_ALIGNED = {"descriptor table": 16, "available ring": 2, "used ring": 4, "descriptor ring": 16}
-"""Each part's own alignment (2.7.1, 2.8.11); 4 for the two of event suppression."""
+_ALIGNED = dict((*SPLIT_PARTS, *PACKED_PARTS))
+_EVENT_ALIGNED = PACKED_PARTS[-1][1]
+"""Each part's own alignment; the two of event suppression have one."""
 
 BELL = "the first doorbell"
 """The step after those of the registers."""
@@ -171,7 +174,7 @@ def _key(y: float, part: Part) -> str:
     swatch = rect(MARGIN, y - 12, 28, 16, _TINTS[part.writer], INK, 0, 1)
     if part.register == "queue_driver":
         swatch += dots(MARGIN, y - 12, 28, 16, MUTED, 7)
-    align = _ALIGNED.get(part.name, 4)
+    align = _ALIGNED.get(part.name, _EVENT_ALIGNED)
     wrong = part.gpa % align != 0
     words = f"{part.length} bytes, {'not ' if wrong else ''}at a multiple of {align}"
     by = {"both": "both sides"}.get(part.writer, f"the {part.writer}")

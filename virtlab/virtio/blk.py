@@ -26,7 +26,7 @@ import numpy as np
 
 from virtlab.backends.disk import FlatStorage, Storage, ThinStorage
 from virtlab.errors import GuestError
-from virtlab.memory import Dma, Flat, GuestMemory
+from virtlab.memory import Dma, GuestMemory, flat, is_flat
 from virtlab.virtio.batch import Batch
 from virtlab.virtio.blk_config import BlkShape
 from virtlab.virtio.blk_layouts import (
@@ -41,6 +41,7 @@ from virtlab.virtio.blk_layouts import (
     BlkType,
 )
 from virtlab.virtio.blk_many import Requests, Shape, Target, answer_many
+from virtlab.virtio.blk_move import SLAB
 from virtlab.virtio.blk_segments import Limits, discard, write_zeroes
 from virtlab.virtio.blk_session import BlkSession
 from virtlab.virtio.chain import Chain
@@ -48,9 +49,6 @@ from virtlab.virtio.device import Queue
 from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.layouts import packer
 from virtlab.virtio.status import DeviceId
-
-SLAB = 1 << 18
-"""Bytes that move at once: whole sectors, and no more of the host's memory than this."""
 
 _HEAD = packer(REQUEST)
 _STATUS_BYTES = 1
@@ -100,7 +98,7 @@ class VirtioBlk(BlkSession):
         # There is one queue if MQ is not negotiated. An empty one more does no harm.
         if index and BlkFeature.MQ not in queue.features and queue.available():
             raise GuestError(f"request queue {index} without MQ", "virtio 1.3 5.2.2")
-        if not self._flat or not hasattr(queue.dma, "offset_many"):
+        if not self._flat or not is_flat(queue.dma):
             super().handle(index, queue)
             return
         left = queue.size
@@ -125,7 +123,7 @@ class VirtioBlk(BlkSession):
 
     def _target(self, queue: Queue) -> Target:
         """Both arrays. For what is served alone the offsets of a batch are addresses."""
-        features, memory = queue.features, cast(Flat, queue.dma).bytes
+        features, memory = queue.features, flat(queue.dma).bytes
         if self._offsets is None or self._offsets.bytes is not memory:
             self._offsets = GuestMemory(len(memory), memory)
         agreed = Agreed(self._offsets, features)

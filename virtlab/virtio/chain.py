@@ -140,6 +140,27 @@ def check_buffers(buffers: Sequence[Buffer], rings: Sequence[Span], clauses: Cla
             raise GuestError(f"a chain of {total:#x} bytes or more", clauses.total)
 
 
+def check_parts(
+    parts: Sequence[Span], named: Sequence[tuple[str, int]], spec: str, align_spec: str
+) -> None:
+    """`GuestError` unless a queue's three `parts` may lie so. `named`: name and alignment of each.
+
+    In this order: each begins at a multiple of its alignment and does not pass the last address;
+    then, no two have a byte in common.
+    """
+    for (name, align), (start, length) in zip(named, parts, strict=True):
+        # The first byte of each part is at a multiple of its alignment.
+        if start % align:
+            why = f"the {name} is at {start:#x}, not at a multiple of {align}"
+            raise GuestError(why, align_spec)
+        if start + length > ADDRESSES:
+            raise GuestError(f"the {name} passes the last address", spec)
+    # Each part is written by the side that it belongs to, so no two share a byte.
+    one, two, three = parts
+    if overlap(one, two) or overlap(one, three) or overlap(two, three):
+        raise GuestError("two parts of the queue overlap", spec)
+
+
 def check_memory(dma: Dma, buffers: Sequence[Buffer], clauses: Clauses) -> None:
     """`GuestError` for the first buffer that is not memory from its first byte to its last."""
     for buffer in buffers:

@@ -18,12 +18,12 @@ Source: virtio 1.3 5.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 
 from virtlab.errors import GuestError
-from virtlab.memory import Flat
+from virtlab.memory import Flat, flat, is_flat
 from virtlab.virtio.batch import Batch
 from virtlab.virtio.console_control import RECEIVE, TRANSMIT, Control, unpack
 from virtlab.virtio.console_layouts import (
@@ -43,7 +43,7 @@ from virtlab.virtio.console_port import Port
 from virtlab.virtio.device import Queue, VirtioDevice, waiting
 from virtlab.virtio.features import Feature
 from virtlab.virtio.status import DeviceId
-from virtlab.virtio.streams import batches, check_all, flat, gather, shortened, slabs, split_off
+from virtlab.virtio.streams import batches, check_all, gather, shortened, slabs, split_off
 
 MOST = 1 << 20
 """Bytes that one buffer of the guest sends: its numbers decide no work of the host."""
@@ -127,13 +127,13 @@ class VirtioConsole(VirtioDevice):
 
     def _transmit(self, port: Port | None, queue: Queue) -> None:
         """To the far end what the guest sends; where no port is, nowhere."""
-        if not flat(queue):
+        if not is_flat(queue.dma):
             self.transmit_each(port, queue)
             return
         for batch in batches(queue):
             good, refused = split_off(batch, batch.writable())
             if len(good):
-                self._pass_on(port, good, cast(Flat, queue.dma))
+                self._pass_on(port, good, flat(queue.dma))
                 queue.push_many(good)
             check_all(refused, *TRANSMIT)
 

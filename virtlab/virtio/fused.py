@@ -20,13 +20,13 @@ Source: virtio 1.3 2.7.6 to 2.7.9, 2.7.13, 2.7.14.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from virtlab.errors import DmaFault, GuestError
-from virtlab.memory import Flat
+from virtlab.memory import flat
 from virtlab.virtio.batch import Batch, Bools, Ints
 from virtlab.virtio.features import Feature
 from virtlab.virtio.fused_back import Back, Runs, spread
@@ -56,15 +56,13 @@ class FusedSplit:
         if not queues:
             raise ValueError("there are no queues to fuse")
         one = queues[0]
-        if not hasattr(one.dma, "offset_many"):
-            raise TypeError("a batch needs memory that is one array: a `Flat`, not any `Dma`")
+        self.dma = flat(one.dma)
         for queue in queues:
             if not queue.ready or queue.dma is not one.dma:
                 raise ValueError("fused queues are ready, and in one memory")
             if queue.size != one.size or queue.features != one.features:
                 raise ValueError("fused queues have one size, and one set of features")
         self.queues = tuple(queues)
-        self.dma = cast(Flat, one.dma)
         self.size = one.size
         self._exact = Feature.RING_EVENT_IDX in one.features
         self._in_order = Feature.IN_ORDER in one.features

@@ -39,13 +39,11 @@ from virtlab.virtio.layouts import (
     offset_of,
     used_ring,
 )
+from virtlab.virtio.split_steps import FLAGS, FOLLOWING
 from virtlab.wire import all_ones, u16, u32
 
 LEVELS = 16
 """Descriptors of the longest chain that is followed here."""
-
-_LEN, _FLAGS, _NEXT = 0xFFFF_FFFF, 32, 48
-"""In the second word of a descriptor: the mask of `len`, and where `flags` and `next` begin."""
 
 
 class Table(NamedTuple):
@@ -118,11 +116,11 @@ class FusedViews:
             level = self.table.items.take(self.table.places(queue, now), mode="clip")
             levels.append(level)
             rest = fields(level)[1]
-            goes_on = (rest & NEXT << _FLAGS) != 0
+            goes_on = (rest & NEXT << FLAGS) != 0
             going = bool(goes_on[0])
-            plain &= (goes_on == going) & ((rest & INDIRECT << _FLAGS) == 0)
+            plain &= (goes_on == going) & ((rest & INDIRECT << FLAGS) == 0)
             if going:
-                now = self._step(now, rest >> _NEXT & all_ones(2), plain, in_order)
+                now = self._step(now, rest >> FOLLOWING & all_ones(2), plain, in_order)
         # A chain that still goes on is too long for this, or a loop.
         plain &= not going
         return self._check(queue, np.stack(levels, axis=1), plain)
@@ -136,8 +134,8 @@ class FusedViews:
         """The rules of `check_buffers` and `check_memory`, as masks."""
         shape = records.shape
         addr, rest = (words.reshape(shape) for words in fields(records.ravel()))
-        length = rest & _LEN
-        write = (rest & WRITE << _FLAGS) != 0
+        length = rest & all_ones(4)
+        write = (rest & WRITE << FLAGS) != 0
         offset = self.dma.offset_many(addr.ravel(), length.ravel()).reshape(shape)
         right = (length > 0) & (offset >= 0)
         right[:, 1:] &= write[:, 1:] | ~write[:, :-1]

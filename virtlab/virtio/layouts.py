@@ -124,6 +124,10 @@ def packer(layout: DType) -> Struct:
 # -- where they lie
 
 
+SPLIT_PARTS = (("descriptor table", 16), ("available ring", 2), ("used ring", 4))
+"""What the parts are called, in the order of `SplitRings.parts`, and their alignments (2.7.1)."""
+
+
 class SplitRings(NamedTuple):
     """Where a split queue lies: `size` entries, and the addresses of its three parts.
 

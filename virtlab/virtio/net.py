@@ -26,6 +26,7 @@ import numpy as np
 
 from virtlab.backends.frames import Bools, Frames
 from virtlab.backends.network import MAX_FRAME, LinkEnd, is_group
+from virtlab.memory import is_flat
 from virtlab.virtio.device import Queue, VirtioDevice
 from virtlab.virtio.features import Features
 from virtlab.virtio.net_control import Control
@@ -141,7 +142,7 @@ class VirtioNet(VirtioDevice):
         elif pair < self.active:
             if not sends:
                 self.receivers[pair].handle(queue)
-            elif hasattr(queue.dma, "offset_many"):
+            elif is_flat(queue.dma):
                 send_many_waiting(self, pair, queue)
             else:
                 send_waiting(self, pair, queue)

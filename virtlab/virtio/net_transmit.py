@@ -17,14 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from virtlab.backends.frames import Bytes, Frames
 from virtlab.backends.network import MAX_FRAME
 from virtlab.errors import GuestError
-from virtlab.memory import Flat
+from virtlab.memory import Flat, flat
 from virtlab.virtio.batch import Batch, Ints
 from virtlab.virtio.chain import Chain
 from virtlab.virtio.device import Queue, waiting
@@ -37,6 +37,7 @@ from virtlab.virtio.net_layouts import (
     NetFeature,
     header_bytes,
 )
+from virtlab.virtio.streams import batches
 from virtlab.wire import u16
 
 PLAIN = 2
@@ -121,7 +122,7 @@ def _ones_sum(data: bytes) -> int:
 
 def send_many_waiting(wire: Wire, pair: int, queue: Queue) -> None:
     """The same for a queue in memory that is `Flat`."""
-    dma = cast(Flat, queue.dma)
+    dma = flat(queue.dma)
     for batch in batches(queue):
         taken = _taken(batch, dma, queue.features)
         if len(taken.frames):
@@ -130,17 +131,6 @@ def send_many_waiting(wire: Wire, pair: int, queue: Queue) -> None:
         queue.push_many(batch if good == len(batch) else batch.first(good))
         if taken.error is not None:
             raise taken.error
-
-
-def batches(queue: Queue) -> Iterator[Batch]:
-    """What waits, in batches: at most as many chains as the queue has entries."""
-    left = queue.size
-    while left:
-        batch = queue.pop_many(left)
-        if not len(batch):
-            return
-        left -= len(batch)
-        yield batch
 
 
 class Taken(NamedTuple):

@@ -30,8 +30,8 @@ from virtlab.virtio.chain import (
     Chain,
     Clauses,
     check_buffers,
+    check_parts,
     guests_memory,
-    overlap,
 )
 from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.layouts import INDIRECT, MAX_SIZE, NEXT, WRITE, packer
@@ -39,6 +39,7 @@ from virtlab.virtio.ordering import Barrier
 from virtlab.virtio.packed_layouts import (
     FLAGS_AT,
     PACKED_DESC,
+    PACKED_PARTS,
     PackedOrder,
     PackedRings,
     is_avail,
@@ -57,11 +58,6 @@ CLAUSES = Clauses(
 It sets no limit to the bytes of a list; but what a device wrote is told in `len`, of 32 bits.
 """
 
-_ALIGNMENTS = (
-    ("descriptor ring", 16),
-    ("driver's event suppression", 4),
-    ("device's event suppression", 4),
-)
 _SIZE = PACKED_DESC.itemsize
 _struct = packer(PACKED_DESC)
 
@@ -85,17 +81,7 @@ def check_rings(rings: PackedRings) -> None:
     # Queue Size is at most 32768, and need not be a power of 2 (2.8.10.1).
     if not 0 < rings.size <= MAX_SIZE:
         raise GuestError(f"a packed queue of {rings.size}", "virtio 1.3 2.8")
-    # The first byte of each part is at a multiple of its alignment.
-    for (name, align), (start, length) in zip(_ALIGNMENTS, rings.parts, strict=True):
-        if start % align:
-            why = f"the {name} is at {start:#x}, not at a multiple of {align}"
-            raise GuestError(why, "virtio 1.3 2.8.11")
-        if start + length > ADDRESSES:
-            raise GuestError(f"the {name} passes the last address", "virtio 1.3 2.8")
-    # Each structure of event suppression has one writer, and the ring is for descriptors alone.
-    ring, driver, device = rings.parts
-    if overlap(ring, driver) or overlap(ring, device) or overlap(driver, device):
-        raise GuestError("two parts of the queue overlap", "virtio 1.3 2.8")
+    check_parts(rings.parts, PACKED_PARTS, CLAUSES.ring, "virtio 1.3 2.8.11")
 
 
 def flags_at(dma: Dma, rings: PackedRings, position: int) -> int:

@@ -161,6 +161,14 @@ def wants_event(event: int, exact: bool, end: int, count: int, size: int) -> boo
 # -- where they lie
 
 
+PACKED_PARTS = (
+    ("descriptor ring", 16),
+    ("driver's event suppression", 4),
+    ("device's event suppression", 4),
+)
+"""What the parts are called, in the order of `PackedRings.parts`, and their alignments (2.8.11)."""
+
+
 class PackedRings(NamedTuple):
     """Where a packed queue lies: `size` descriptors, and the addresses of its three parts.
 

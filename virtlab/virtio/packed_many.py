@@ -22,12 +22,12 @@ Source: virtio 1.3 2.8.1, 2.8.6, 2.8.8, 2.8.21; the barriers are those of `Packe
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from virtlab.errors import DmaFault, GuestError
-from virtlab.memory import Flat
+from virtlab.memory import flat
 from virtlab.virtio.batch import Batch, Ints
 from virtlab.virtio.batch_checks import first
 from virtlab.virtio.chain import Chain
@@ -59,10 +59,8 @@ class Many:
     """The plural calls of `queue`, from one `enable` to the next."""
 
     def __init__(self, queue: PackedQueue) -> None:
-        if not hasattr(queue.dma, "offset_many"):
-            raise TypeError("a batch needs memory that is one array: a `Flat`, not any `Dma`")
         self.queue = queue
-        self.dma = cast(Flat, queue.dma)
+        self.dma = flat(queue.dma)
         self.most = max(4 * queue.size, MOST)
         self._exact, self._in_order = queue._exact, bool(len(queue._order))
         self.stamps = np.zeros(1 << 16, np.uint16)

@@ -17,17 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import numpy as np
 
 from virtlab.errors import GuestError
-from virtlab.memory import Flat
+from virtlab.memory import Flat, flat, is_flat
 from virtlab.virtio.batch import Batch
 from virtlab.virtio.chain import Chain
 from virtlab.virtio.device import Queue, RequestDevice
 from virtlab.virtio.status import DeviceId
-from virtlab.virtio.streams import batches, check_all, flat, scatter, shortened, slabs, split_off
+from virtlab.virtio.streams import batches, check_all, scatter, shortened, slabs, split_off
 
 MOST = 1 << 16
 """Bytes that one request gets: a guest's number decides nothing here."""
@@ -87,13 +87,13 @@ class VirtioRng(RequestDevice):
 
     def handle(self, index: int, queue: Queue) -> None:
         """Fill what waits: the same as `serve` for each chain, in batches."""
-        if not flat(queue):
+        if not is_flat(queue.dma):
             super().handle(index, queue)
             return
         for batch in batches(queue):
             good, refused = split_off(batch, batch.readable())
             if len(good):
-                self._fill(good, cast(Flat, queue.dma))
+                self._fill(good, flat(queue.dma))
                 queue.push_many(good, np.minimum(good.writable(), MOST))
             check_all(refused, *READABLE)
 

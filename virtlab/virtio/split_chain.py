@@ -28,11 +28,20 @@ from virtlab.virtio.chain import (
     Chain,
     Clauses,
     check_buffers,
+    check_parts,
     guests_memory,
-    overlap,
 )
 from virtlab.virtio.features import Feature, Features
-from virtlab.virtio.layouts import DESC, INDIRECT, MAX_SIZE, NEXT, WRITE, SplitRings, packer
+from virtlab.virtio.layouts import (
+    DESC,
+    INDIRECT,
+    MAX_SIZE,
+    NEXT,
+    SPLIT_PARTS,
+    WRITE,
+    SplitRings,
+    packer,
+)
 
 CLAUSES = Clauses(
     element="virtio 1.3 2.7.13.1",
@@ -44,8 +53,6 @@ CLAUSES = Clauses(
 """Where the split ring's chapter has the rules about buffers."""
 
 _unpack = packer(DESC).unpack
-_PARTS = (("descriptor table", 16), ("available ring", 2), ("used ring", 4))
-"""What the parts are called, and their alignments in bytes."""
 
 
 class Descriptor(NamedTuple):
@@ -76,17 +83,7 @@ def check_rings(rings: SplitRings) -> None:
     # Queue Size is a power of 2, at most 32768.
     if not 0 < size <= MAX_SIZE or size & (size - 1):
         raise GuestError(f"a split queue of {size}", "virtio 1.3 2.7")
-    # The first byte of each part is at a multiple of its alignment.
-    for (name, align), (start, length) in zip(_PARTS, rings.parts, strict=True):
-        if start % align:
-            why = f"the {name} is at {start:#x}, not at a multiple of {align}"
-            raise GuestError(why, "virtio 1.3 2.7.1")
-        if start + length > ADDRESSES:
-            raise GuestError(f"the {name} passes the last address", "virtio 1.3 2.7")
-    # Each part is written by the driver or by the device, so no two share a byte.
-    desc, avail, used = rings.parts
-    if overlap(desc, avail) or overlap(desc, used) or overlap(avail, used):
-        raise GuestError("two parts of the queue overlap", "virtio 1.3 2.7")
+    check_parts(rings.parts, SPLIT_PARTS, CLAUSES.ring, "virtio 1.3 2.7.1")
 
 
 def walk(dma: Dma, rings: SplitRings, features: Features, head: int) -> Chain:

@@ -18,12 +18,12 @@ Source: virtio 1.3 2.7.6 to 2.7.9, 2.7.13, 2.7.14; the barriers are those of `Or
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from virtlab.errors import GuestError
-from virtlab.memory import Flat
+from virtlab.memory import flat
 from virtlab.virtio.batch import Batch
 from virtlab.virtio.batch_checks import first
 from virtlab.virtio.chain import Chain
@@ -57,10 +57,8 @@ class SplitMany:
     """What the plural calls of `queue` keep, from one `enable` to the next."""
 
     def __init__(self, queue: SplitQueue) -> None:
-        if not hasattr(queue.dma, "offset_many"):
-            raise TypeError("a batch needs memory that is one array: a `Flat`, not any `Dma`")
         self.queue = queue
-        self.dma = cast(Flat, queue.dma)
+        self.dma = flat(queue.dma)
         self.size = queue.size
         self.events = Feature.RING_EVENT_IDX in queue.features
         self.in_order = Feature.IN_ORDER in queue.features

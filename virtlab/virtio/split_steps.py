@@ -31,7 +31,10 @@ FLAGS = 32
 """The bit of a descriptor's second word where its flags begin. Below is `len`, `next` is above."""
 
 SIZE = DESC.itemsize
-_NEXT, _INDIRECT, _FOLLOWING = NEXT << FLAGS, INDIRECT << FLAGS, FLAGS + 16
+FOLLOWING = FLAGS + 16
+"""The bit where its `next` begins."""
+
+_NEXT, _INDIRECT = NEXT << FLAGS, INDIRECT << FLAGS
 
 
 ALONE = 8
@@ -135,7 +138,7 @@ def _is_straight(rest: Ints, goes_on: Bools, starts: Ints, numbers: Ints) -> boo
         return False
     if np.count_nonzero(goes_on[starts[1:] - 1]):
         return False
-    following = rest[:-1] >> _FOLLOWING & all_ones(2)
+    following = rest[:-1] >> FOLLOWING & all_ones(2)
     return not np.count_nonzero((following != numbers[1:]) & goes_on[:-1])
 
 

@@ -47,11 +47,6 @@ def batches(queue: Queue) -> Iterator[Batch]:
         yield batch
 
 
-def flat(queue: Queue) -> bool:
-    """Whether a batch can be taken from `queue`: its memory is one array."""
-    return hasattr(queue.dma, "offset_many")
-
-
 def split_off(batch: Batch, wrong: Ints) -> tuple[Batch, bool]:
     """The chains before the first with a number in (n,) `wrong`, and whether there is such one."""
     good = first(wrong > 0)

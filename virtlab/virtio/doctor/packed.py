@@ -44,6 +44,7 @@ from virtlab.virtio.packed_layouts import (
     EVENT_FLAGS,
     OFFSET,
     PACKED_DESC,
+    PACKED_PARTS,
     WRAP,
     PackedRings,
     is_avail,
@@ -52,14 +53,16 @@ from virtlab.virtio.packed_layouts import (
     wrap_at,
 )
 
-_AREAS = (("descriptor ring", 16), ("driver event", 4), ("device event", 4))
+_NAMES = ("descriptor ring", "driver event", "device event")
+"""What the areas are called here, where findings name their fields too."""
 
 
 def examine_packed(notes: Notes, ring: Ring) -> Report:
     """What is wrong with a packed ring, and what is pending in it."""
     rings = PackedRings(ring.size, ring.desc, ring.driver, ring.device)
     areas = [
-        Area(name, *span, align) for (name, align), span in zip(_AREAS, rings.parts, strict=True)
+        Area(name, *span, align)
+        for name, (_, align), span in zip(_NAMES, PACKED_PARTS, rings.parts, strict=True)
     ]
     table, driver, device = read_areas(notes, areas, "virtio 1.3 2.8", "virtio 1.3 2.8.11")
     _check_event(notes, ring, "driver", rings.driver, driver)

@@ -36,6 +36,7 @@ from virtlab.virtio.layouts import (
     DESC,
     NO_INTERRUPT,
     NO_NOTIFY,
+    SPLIT_PARTS,
     SplitRings,
     avail_ring,
     need_event,
@@ -43,7 +44,6 @@ from virtlab.virtio.layouts import (
 )
 from virtlab.virtio.split_chain import CLAUSES, walk
 
-_AREAS = (("descriptor table", 16), ("available ring", 2), ("used ring", 4))
 _TURN = 0xFFFF
 
 Entry = tuple[int, int]
@@ -57,7 +57,8 @@ def examine_split(notes: Notes, ring: Ring) -> Report:
     if ring.size & (ring.size - 1):
         notes.add("driver", "size", ring.desc, f"{ring.size} is no power of 2", "virtio 1.3 2.7")
     areas = [
-        Area(name, *span, align) for (name, align), span in zip(_AREAS, rings.parts, strict=True)
+        Area(name, *span, align)
+        for (name, align), span in zip(SPLIT_PARTS, rings.parts, strict=True)
     ]
     _, avail, used = read_areas(notes, areas, "virtio 1.3 2.7", "virtio 1.3 2.7.1")
     if avail is None or used is None:
