@@ -1,12 +1,18 @@
 """A machine with one virtio device: any device, behind any transport, driven by the guest's driver.
 
-`WORLDS` names what every device test runs through: a transport and a layout. The legacy interfaces
-know split queues only.
+`WORLDS` names what every device test runs through: a transport, the memory behind it, and a layout.
+
+    "mmio"              the guest's memory is one array, and the device has it as it is
+    "mmio, remapped"    it lies in frames of a host's memory, scattered; the device's requests are
+                        translated, and the frames in between must stay as they are
+
+The legacy interfaces know split queues only.
 """
 
 from __future__ import annotations
 
-from virtlab.bus import AddressSpace
+from tests.virtio.scattered import Scattered
+from virtlab.bus import AddressSpace, Ram
 from virtlab.clock import Clock
 from virtlab.guest.pci import PortAccess, Scan
 from virtlab.guest.pci_resources import Windows, assign, program
@@ -26,6 +32,7 @@ from virtlab.virtio.mmio_registers import WINDOW
 from virtlab.virtio.pci import PCI_FEATURES, VirtioPci
 from virtlab.virtio.session import RING_FEATURES as OFFERED
 from virtlab.virtio.status import Status
+from virtlab.vmm.dma_remap import SoftwareRemapper
 
 RAM, ROOM, DATA = 4 << 20, 0x100000, 0x40000
 """Bytes of memory; where the driver has its own, and where a test may put buffers."""
@@ -35,8 +42,11 @@ SLOT = 3
 
 LEGACY = ("mmio-legacy", "pci-legacy", "pci-transitional-legacy")
 MODERN = ("mmio", "pci", "pci-transitional", "pci-window")
-WORLDS = [(transport, layout) for transport in MODERN for layout in ("split", "packed")]
-WORLDS += [(transport, "split") for transport in LEGACY]
+RINGS = ("split", "packed")
+REMAPPED = ", remapped"
+MEMORIES = ("", REMAPPED)
+MODERN_WORLDS = [(bus + memory, ring) for memory in MEMORIES for bus in MODERN for ring in RINGS]
+WORLDS = MODERN_WORLDS + [(bus + memory, "split") for memory in MEMORIES for bus in LEGACY]
 
 ALL_STEPS = Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK | Status.DRIVER_OK
 
@@ -48,16 +58,18 @@ class Rig:
     """
 
     def __init__(self, device, transport="mmio", ring=None, vectors=0):
-        self.device, self.kind = device, transport
+        self.device = device
+        self.kind, self.remapped = transport.removesuffix(REMAPPED), transport.endswith(REMAPPED)
         self.trace = Trace()
-        self.ram = GuestMemory(RAM)
+        self.ram = Scattered(RAM) if self.remapped else GuestMemory(RAM)
+        self.dma = SoftwareRemapper(self.ram) if self.remapped else self.ram
         self.ports = AddressSpace("port", 16, self.trace, ("in", "out"), max_size=4)
         self.memory = AddressSpace("memory", 52, self.trace)
-        self.memory.map_ram(self.ram)
+        self.memory.map(0, RAM, Ram(self.ram, 0), "ram", 8)
         self.cpu = BareCpu(self.ports, self.memory, Clock())
         self.messages = []
         self.pins = []
-        build = self._mmio if transport.startswith("mmio") else self._pci
+        build = self._mmio if self.kind.startswith("mmio") else self._pci
         self.transport = build(ring, vectors)
         self.guest = VirtioDriver(self.cpu, self.transport, Room(ROOM, RAM - ROOM))
 
@@ -70,7 +82,7 @@ class Rig:
     def _mmio(self, ring, vectors):
         kind = VirtioMmioLegacy if self.legacy else VirtioMmio
         self.irq = IrqLine("virtio", self.pins.append)
-        self.card = kind(self.device, self.ram, self.irq, self.trace, ring or OFFERED)
+        self.card = kind(self.device, self.dma, self.irq, self.trace, ring or OFFERED)
         self.core = self.card.core
         self.memory.map(MMIO, WINDOW, self.card, "virtio", width=4)
         return probe(self.cpu, MMIO)
@@ -87,7 +99,7 @@ class Rig:
         self.core, self.irq = self.card.core, self.card.irq
         root = RootComplex(
             self.trace,
-            lambda source: self.ram,
+            lambda source: self.dma,
             lambda source, message: self.messages.append(message),
             lambda device, pin, level: self.pins.append(level),
         )
@@ -126,6 +138,11 @@ class Rig:
     def broken(self):
         """The clause that the guest broke, or None."""
         return bool(self.core.status & Status.DEVICE_NEEDS_RESET)
+
+    @property
+    def contained(self):
+        """Whether no byte outside the guest's memory has changed."""
+        return not self.remapped or self.ram.contained
 
     def notes(self, kind):
         """What the trace says about events of `kind`. Switch it on first."""
