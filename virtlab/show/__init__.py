@@ -5,17 +5,17 @@ A picture is a pure function of a state, and gives a `Picture`, SVG and text: `a
 `text_screen`, `worlds`, `bars`; of DMA `dma_timeline`, `scatter_picture`; of PCI `topology`,
 `resources`, `tlp_picture`, `config_picture`, `bar_sizing`, `split_picture`; of a VMM
 `layer_journey`, `journey_picture`, `looks_picture`, `sizes_picture`, `bitmap_picture`,
-`run_picture`, `page_walk`, `nested_walk`, `remap_picture`, `assign_picture`, `two_vms`; of a
-virtqueue `split_ring_picture`, `packed_ring_picture`, `chain_picture`, `race_picture`,
+`run_picture`, `page_walk`, `nested_walk`, `remap_picture`, `assign_picture`, `two_vms`; of virtio
+`path_picture`, `split_ring_picture`, `packed_ring_picture`, `chain_picture`, `race_picture`,
 `threshold_picture`, `vring_map`, `vring_picture`, `writers_picture`, `batch_picture`,
-`levels_picture`, `ratio_picture`.
+`levels_picture`, `ratio_picture`, `attack_picture`.
 `frame_buffer` is a photo of a screen. A table is a `Table`: `trace_table`, `packet_table`,
 `pin_table`, `cost_table`, `descriptor_table`, `setup_table`, `listing`. A widget is a thin shell
-around such functions: `AddressProbe`, `AssignBoard`, `BarLab`, `BatchExplorer`, `BitmapEditor`,
-`BusLab`, `ConfigView`, `DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`, `Journey`, `LayerLab`,
-`PacketViewer`, `Player`, `PresetLab`, `RaceStepper`, `RegisterViewer`, `RemapLab`, `RequestWalker`,
-`RingStepper`, `SplitLab`, `ThresholdExplorer`, `TracePlayer`, `VringLab`, `WalkLab`, `Quiz`,
-`Predict`, `Note`.
+around such functions: `AddressProbe`, `AssignBoard`, `AttackLab`, `BarLab`, `BatchExplorer`,
+`BitmapEditor`, `BusLab`, `ConfigView`, `DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`, `Journey`,
+`LayerLab`, `PacketViewer`, `PathLab`, `PathPlayer`, `Player`, `PresetLab`, `RaceStepper`,
+`RegisterViewer`, `RemapLab`, `RequestWalker`, `RingStepper`, `SplitLab`, `ThresholdExplorer`,
+`TracePlayer`, `VringLab`, `WalkLab`, `Quiz`, `Predict`, `Note`.
 
 Read it in this order: `palette`, `svg`, one picture (`maps`), `shell`, one widget (`probe`).
 
@@ -29,6 +29,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from virtlab.show.assign_picture import assign_picture
+from virtlab.show.attack_picture import attack_picture
 from virtlab.show.bar_sizing import bar_sizing
 from virtlab.show.batch_levels import levels_picture
 from virtlab.show.batch_picture import batch_picture
@@ -52,6 +53,7 @@ from virtlab.show.nodes import nodes_of, nodes_of_dump
 from virtlab.show.notify_picture import threshold_picture
 from virtlab.show.packets import packet_table, tlp_picture
 from virtlab.show.page_walk import page_walk
+from virtlab.show.path_picture import path_picture
 from virtlab.show.pins import pin_table
 from virtlab.show.race_picture import race_picture
 from virtlab.show.registers import register_picture, registers_picture
@@ -77,6 +79,7 @@ from virtlab.show.worlds import worlds
 
 if TYPE_CHECKING:
     from virtlab.show.assign_board import AssignBoard
+    from virtlab.show.attack_lab import AttackLab
     from virtlab.show.bar_lab import BarLab
     from virtlab.show.batch_explorer import BatchExplorer
     from virtlab.show.bitmap_editor import BitmapEditor
@@ -90,6 +93,8 @@ if TYPE_CHECKING:
     from virtlab.show.note import Note
     from virtlab.show.notify_lab import ThresholdExplorer
     from virtlab.show.packet_viewer import PacketViewer
+    from virtlab.show.path_lab import PathLab
+    from virtlab.show.path_player import PathPlayer
     from virtlab.show.player import Player, TracePlayer
     from virtlab.show.probe import AddressProbe
     from virtlab.show.quiz import Predict, Question, Quiz, question
@@ -105,6 +110,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AddressProbe",
     "AssignBoard",
+    "AttackLab",
     "BarLab",
     "BatchExplorer",
     "BitmapEditor",
@@ -117,6 +123,8 @@ __all__ = [
     "LayerLab",
     "Note",
     "PacketViewer",
+    "PathLab",
+    "PathPlayer",
     "Picture",
     "Player",
     "Predict",
@@ -139,6 +147,7 @@ __all__ = [
     "WalkLab",
     "address_map",
     "assign_picture",
+    "attack_picture",
     "bar_sizing",
     "bars",
     "batch_picture",
@@ -166,6 +175,7 @@ __all__ = [
     "packed_ring_picture",
     "packet_table",
     "page_walk",
+    "path_picture",
     "pin_table",
     "price",
     "purposes",
@@ -198,6 +208,7 @@ __all__ = [
 _WIDGETS = {
     "AddressProbe": "probe",
     "AssignBoard": "assign_board",
+    "AttackLab": "attack_lab",
     "BarLab": "bar_lab",
     "BatchExplorer": "batch_explorer",
     "BitmapEditor": "bitmap_editor",
@@ -210,6 +221,8 @@ _WIDGETS = {
     "LayerLab": "layer_lab",
     "Note": "note",
     "PacketViewer": "packet_viewer",
+    "PathLab": "path_lab",
+    "PathPlayer": "path_player",
     "Player": "player",
     "Predict": "quiz",
     "PresetLab": "discovery_lab",
