@@ -463,7 +463,6 @@ def test_all_that_is_understood_of_a_block_device_is_named():
     known = {bit.name for bit in BlkFeature}
     assert {BlkFeature(bit).name for bit in BLK_FEATURES} == known - {
         "SCSI",
-        "MQ",
         "LIFETIME",
         "SECURE_ERASE",
         "ZONED",

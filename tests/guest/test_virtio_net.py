@@ -23,6 +23,7 @@ from virtlab.virtio.split import SplitQueue
 from virtlab.virtio.status import Interrupt, Status
 
 V = frozenset({Feature.VERSION_1})
+ALL = frozenset(NetFeature)
 
 # -- beginning
 
@@ -258,7 +259,7 @@ def test_a_small_ring_takes_what_it_has_room_for():
 
 def test_a_command_that_is_never_answered_is_noticed():
     pair = Pair()
-    control = NetControl(RamCpu(pair.ram), pair.ring.queue, Room(0x8000, 0x4000))
+    control = NetControl(RamCpu(pair.ram), pair.ring.queue, Room(0x8000, 0x4000), ALL)
     with pytest.raises(VirtioFailed, match="does not answer"):
         control.add_vlan(5)
     with pytest.raises(ValueError, match="at most 4095 bytes"):

@@ -291,8 +291,9 @@ def test_the_doorbell_says_more(features, told):
 
 
 def test_vectors_are_read_back():
-    """4.1.5.1.2.2: NO_VECTOR comes back where the device could not."""
-    transport, cpu = modern()
+    """4.1.5.1.2.2: NO_VECTOR comes back where the device could not; here for one of its three."""
+    msix = struct.pack("<BBHII", 0x11, 0, 2, 1, 0x801)
+    transport, cpu = modern(PaperConfig([*USUAL, msix]))
     transport.set_config_vector(0)
     transport.set_queue_vector(2, 1)
     assert cpu.log == [
@@ -430,7 +431,7 @@ def test_vectors_of_a_legacy_device_are_there_only_with_msix():
     with pytest.raises(ValueError, match="only while MSI-X is on"):
         transport.set_config_vector(0)
     assert not legacy()[0].msix
-    transport, cpu, _ = legacy(msix=0x8001)
+    transport, cpu, _ = legacy(msix=0x8007)
     transport.set_config_vector(1)
     transport.set_queue_vector(3, 0)
     assert cpu.log == [

@@ -47,6 +47,9 @@ DIFFERENT = {
     "QUEUE_NOTIFY",  # 4.1.4.10: nothing says what reading a doorbell gives
 }
 
+NOTIFY_ON_EMPTY = 24
+"""Legacy only, and nothing that our transports can do (6.3)."""
+
 UNUSED = 30
 """A bit that QEMU offers on a legacy interface, to catch drivers that accept anything (6.3)."""
 
@@ -81,7 +84,11 @@ def twin_of(theirs, bus, offered):
     # It ends in a byte that is 1; behind it QEMU reads as all ones.
     config = config.rstrip(b"\xff")
     own = from_bits(offered) - RING_FEATURES - {Feature.VERSION_1}
-    return Rig(Twin(own, config), bus, from_bits(offered) & RING_FEATURES, vectors=2)
+    twin = Twin(own - {NOTIFY_ON_EMPTY, UNUSED}, config)
+    rig = Rig(twin, bus, from_bits(offered) & RING_FEATURES, vectors=2)
+    # Nothing here can do these two (6.3). A twin, of whom nobody asks anything, may offer them.
+    rig.core.offered |= own
+    return rig
 
 
 class Session:

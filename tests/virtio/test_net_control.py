@@ -319,7 +319,7 @@ def test_a_number_of_pairs_that_cannot_be_is_refused(pairs):
     world = World(device={"pairs": 4})
     control = world.start().control
     with pytest.raises(CommandFailed):
-        control.use_pairs(pairs)
+        control.command(VQ_PAIRS_SET, pairs.to_bytes(2, "little"))
     assert world.device.active == 1
 
 
@@ -341,6 +341,17 @@ def test_only_the_first_pair_is_used_until_the_driver_says_so():
     world.arrive(*[udp(2, 1, (1, number)) for number in range(40)])
     assert len(driver.receive(pair=0)) + len(driver.receive(pair=1)) == 40
     assert not world.broken
+
+
+def test_after_a_reset_packets_come_in_on_receiveq1_alone():
+    """5.1.6.5.6: MQ is negotiated, and nobody has asked for more pairs, or not again."""
+    world = World(device={"pairs": 2})
+    for before in (1, 2, 1):
+        world.start(pairs=before)
+        driver = world.start(pairs=1)
+        assert NetFeature.MQ in driver.virtio.features
+        world.arrive(*[udp(2, 1, (1, number)) for number in range(40)])
+        assert len(driver.receive()) == 40
 
 
 def test_frames_of_a_queue_that_is_no_longer_used_are_dropped():

@@ -14,7 +14,9 @@ themselves; whoever needs one waits in between (5.2.6).
 
 With `interrupts` the driver sleeps until the device calls. Without, it looks again and again.
 
-Source: virtio 1.3 5.2.5, 5.2.6. Left out: several queues (MQ), lifetime, secure erase, zones.
+A device may have several request queues (MQ); requests are dealt out to `queues` of them in turn.
+
+Source: virtio 1.3 5.2.2, 5.2.5, 5.2.6. Left out: lifetime, secure erase, zones.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from collections.abc import Iterable
 from virtlab.cpu import Cpu
 from virtlab.guest.calls import BlocksFailed
 from virtlab.guest.room import Room
-from virtlab.guest.virtio_blk_queue import Answer, Request, RequestQueue
+from virtlab.guest.virtio_blk_queue import Answer, Request, RequestQueues
 from virtlab.guest.virtio_blk_slots import RequestSlots
 from virtlab.guest.virtio_device import RING_FEATURES, VirtioDriver
 from virtlab.guest.virtio_transport import Transport
@@ -54,6 +56,7 @@ BLK_FEATURES: Features = frozenset(
         BlkFeature.FLUSH,
         BlkFeature.TOPOLOGY,
         BlkFeature.CONFIG_WCE,
+        BlkFeature.MQ,
         BlkFeature.DISCARD,
         BlkFeature.WRITE_ZEROES,
     }
@@ -63,15 +66,19 @@ BLK_FEATURES: Features = frozenset(
 SLOTS, CHUNK = 64, 4096
 """Requests in flight, and bytes of each, if nobody says otherwise."""
 
+ENDS = 2
+"""Pieces of a request beside its data: head and status."""
+
 _segment = packer(SEGMENT).pack
 
 
 class BlkDriver:
     """The disk behind `transport`; rings and buffers lie in `room`.
 
-    `understood` are the features to accept if offered. `size` is the queue's; the largest if None.
-    `slots` requests of `chunk` bytes are in flight at most, their data in pieces of `piece` bytes.
-    `vectors` are those of MSI-X for configuration and queue, if that is switched on.
+    `understood` are the features to accept if offered. As many of `queues` are used as the device
+    has, each with `size` entries, the largest size if None. In each, `slots` requests of `chunk`
+    bytes are in flight at most, their data in pieces of `piece` bytes. `vectors` are those of MSI-X
+    for configuration and queues, if that is switched on.
     What the device refuses is `BlocksFailed`; what it cannot be asked is `ValueError`.
     """
 
@@ -83,6 +90,7 @@ class BlkDriver:
         *,
         understood: Features = RING_FEATURES | BLK_FEATURES,
         size: int | None = None,
+        queues: int = 1,
         slots: int = SLOTS,
         chunk: int = CHUNK,
         piece: int | None = None,
@@ -91,13 +99,16 @@ class BlkDriver:
     ) -> None:
         if chunk % SECTOR or chunk <= 0 or slots <= 0:
             raise ValueError(f"slots of whole sectors, not {slots} of {chunk} bytes")
+        if queues <= 0:
+            raise ValueError(f"one request queue, or more, not {queues}")
         self.cpu = cpu
         self.virtio = VirtioDriver(cpu, transport, room)
         self.understood = understood
-        self.size, self.slots, self.chunk, self.piece = size, slots, chunk, piece or chunk
+        self.size, self.wanted = size, queues
+        self.slots, self.chunk, self.piece = slots, chunk, piece or chunk
         self.interrupts, self.vectors = interrupts, vectors
         self.config: dict[str, int] = {}
-        self.requests: RequestQueue | None = None
+        self.requests: RequestQueues | None = None
 
     # -- beginning (5.2.5)
 
@@ -112,15 +123,19 @@ class BlkDriver:
         pieces = -(-self.chunk // piece)
         if pieces > (self.config.get("seg_max") or pieces):
             self.virtio.fail(f"the device takes no request of {pieces} pieces")
-        vector = None
         if self.vectors:
             self.virtio.transport.set_config_vector(self.vectors[0])
-            vector = self.vectors[1]
-        queue = self.virtio.add_queue(0, self.size, pieces + 2, vector)
-        room = self.virtio.room
-        slots = RequestSlots(self.cpu, queue, room, self.slots, self.chunk, piece)
-        self.requests = RequestQueue(slots, self._acknowledge if self.interrupts else None)
+        # Without MQ there is one queue (5.2.2).
+        count = min(self.wanted, self.config.get("num_queues", 1))
+        slots = [self._add_queue(index, pieces, piece) for index in range(count)]
+        self.requests = RequestQueues(slots, self._acknowledge if self.interrupts else None)
         self.virtio.ready()
+
+    def _add_queue(self, index: int, pieces: int, piece: int) -> RequestSlots:
+        """Queue `index`, for requests of so many `pieces` of data, and its slots."""
+        vector = self.vectors[1] if self.vectors else None
+        queue = self.virtio.add_queue(index, self.size, pieces + ENDS, vector)
+        return RequestSlots(self.cpu, queue, self.virtio.room, self.slots, self.chunk, piece)
 
     def _acknowledge(self) -> None:
         """Learn why the device called. With MSI-X the vector has said it (4.1.4.5.2)."""

@@ -41,6 +41,9 @@ _ADDRESSES = (
 )
 """The registers of a queue's three areas."""
 
+PCI_ONLY: Features = frozenset({Feature.SR_IOV, Feature.NOTIF_CONFIG_DATA})
+"""Features that mean something over PCI alone: here no register has what they need (6)."""
+
 
 class MmioTransport:
     """The device whose window begins at `base` (gpa), through `cpu`; `probe` finds out which."""
@@ -83,7 +86,8 @@ class MmioTransport:
         for half in self._halves:
             self.put(MmioRegisters.DEVICE_FEATURES_SEL, half)
             word |= self.get(MmioRegisters.DEVICE_FEATURES) << 32 * half
-        return word
+        # The driver MUST ignore any feature bit that the transport does not support (2.2.1).
+        return word & ~to_bits(PCI_ONLY)
 
     def accept(self, features: Features) -> None:
         """The features accepted, the same way."""

@@ -7,7 +7,8 @@
 The idea: a command is rare, and its driver wants to know how it went. So one place in memory is
 enough, and each call waits for its ack.
 
-The rule that keeps it simple: OK is silence. ERR is `CommandFailed`: nothing has changed then.
+The rule that keeps it simple: OK is silence. ERR is `CommandFailed`: nothing has changed then. What
+was not negotiated is not asked: `ValueError`. Only `command` sends whatever it is given.
 
 Source: virtio 1.3 5.1.6.5. Left out: RSS, offloads chosen anew, coalescing, statistics.
 """
@@ -20,6 +21,8 @@ from virtlab.cpu import Cpu
 from virtlab.guest.room import Room
 from virtlab.guest.virtio_device import Queue
 from virtlab.guest.virtio_transport import VirtioFailed, poll
+from virtlab.virtio.features import Features
+from virtlab.virtio.net_control import NEEDS
 from virtlab.virtio.net_layouts import (
     ANNOUNCE_ACK,
     CTRL_RX,
@@ -30,6 +33,7 @@ from virtlab.virtio.net_layouts import (
     VQ_PAIRS_SET,
     Ack,
     Command,
+    NetFeature,
     Rx,
 )
 
@@ -45,11 +49,18 @@ class CommandFailed(Exception):
 
 
 class NetControl:
-    """The commands, through `queue`; a command lies in `room`."""
+    """The commands that `features` allow, through `queue`; a command lies in `room`.
 
-    def __init__(self, cpu: Cpu, queue: Queue, room: Room) -> None:
+    `most` is what the device has of pairs of queues, `pairs` how many of them may be used now.
+    """
+
+    def __init__(
+        self, cpu: Cpu, queue: Queue, room: Room, features: Features, most: int = 1
+    ) -> None:
         self.cpu = cpu
         self.queue = queue
+        self.features, self.most = features, most
+        self.pairs = 1
         self.gpa = room.take(ROOM, 64)
         queue.disable_cb()
 
@@ -68,9 +79,20 @@ class NetControl:
         if answer != Ack.OK:
             raise CommandFailed(f"class {command[0]}, command {command[1]}: ack {answer:#x}")
 
+    def _ask(self, command: Command, data: bytes = b"") -> None:
+        """The same, if it was negotiated."""
+        needed = {NEEDS[command]}
+        # Without CTRL_RX the driver MUST NOT issue commands of this class, whichever they are.
+        if command[0] == MAC_TABLE_SET[0]:
+            needed.add(NetFeature.CTRL_RX)
+        missing = ", ".join(sorted(feature.name for feature in needed - self.features))
+        if missing:
+            raise ValueError(f"{missing} was not negotiated: no command {command}")
+        self.command(command, data)
+
     def switch(self, mode: Rx, on: bool) -> None:
         """Switch a receive mode on or off (5.1.6.5.1)."""
-        self.command((CTRL_RX, mode), bytes([on]))
+        self._ask((CTRL_RX, mode), bytes([on]))
 
     def set_tables(self, stations: Iterable[bytes], groups: Iterable[bytes]) -> None:
         """Which addresses to let in beside our own (5.1.6.5.2)."""
@@ -78,24 +100,30 @@ class NetControl:
             len(table).to_bytes(4, "little") + b"".join(table)
             for table in (list(stations), list(groups))
         ]
-        self.command(MAC_TABLE_SET, b"".join(parts))
+        self._ask(MAC_TABLE_SET, b"".join(parts))
 
     def set_mac(self, mac: bytes) -> None:
         """Another address of our own (5.1.6.5.2)."""
-        self.command(MAC_ADDR_SET, mac)
+        self._ask(MAC_ADDR_SET, mac)
 
     def add_vlan(self, number: int) -> None:
         """Let a VLAN in (5.1.6.5.3)."""
-        self.command(VLAN_ADD, number.to_bytes(2, "little"))
+        self._ask(VLAN_ADD, number.to_bytes(2, "little"))
 
     def remove_vlan(self, number: int) -> None:
         """Let it in no more."""
-        self.command(VLAN_DEL, number.to_bytes(2, "little"))
+        self._ask(VLAN_DEL, number.to_bytes(2, "little"))
 
     def acknowledge_announce(self) -> None:
         """We have seen that we shall announce ourselves (5.1.6.5.4)."""
-        self.command(ANNOUNCE_ACK)
+        self._ask(ANNOUNCE_ACK)
 
     def use_pairs(self, count: int) -> None:
-        """How many pairs of queues we use from now on (5.1.6.5.6)."""
-        self.command(VQ_PAIRS_SET, count.to_bytes(2, "little"))
+        """How many pairs of queues we use from now on, their queues being set up (5.1.6.5.6)."""
+        # The driver MUST NOT ask for 0, nor for more than max_virtqueue_pairs.
+        if not 1 <= count <= self.most:
+            raise ValueError(f"1 to {self.most} pairs of queues, not {count}")
+        # It MUST NOT send on those above once the command is placed; on new ones, not before.
+        self.pairs = min(self.pairs, count)
+        self._ask(VQ_PAIRS_SET, count.to_bytes(2, "little"))
+        self.pairs = count

@@ -22,6 +22,7 @@ from virtlab.guest.pci import Access, Found
 from virtlab.guest.virtio_pci_structures import (
     Structure,
     Window,
+    check_vector,
     device_id_of,
     virtio_capabilities,
 )
@@ -167,6 +168,7 @@ class ModernPci:
 
     def _map(self, reg: Reg, vector: int) -> None:
         """After mapping an event, the driver must read it back (4.1.5.1.2.2)."""
+        check_vector(self.access, self.function.place, vector)
         self.put(reg, vector)
         if self.get(reg) != vector:
             raise VirtioFailed(f"the device did not take MSI-X vector {vector}")

@@ -7,7 +7,8 @@ The idea: the driver hands over *one number*, the page at which the queue begins
 the rest, since it alone decides how many entries the queue has. This is the interface that the
 first virtio had, and a transitional device still has beside the modern one.
 
-The rule that keeps it simple: BAR 0, whatever the capabilities say (4.1.5.1.1.1).
+The rule that keeps it simple: BAR 0, whatever the capabilities say (4.1.5.1.1.1). Who does not know
+which interface a function has asks `pci_transport`.
 
 With MSI-X switched on two more registers follow, and the device's configuration moves up by 4.
 
@@ -18,7 +19,8 @@ from __future__ import annotations
 
 from virtlab.cpu import Cpu
 from virtlab.guest.pci import Access, Found, capability_list
-from virtlab.guest.virtio_pci_structures import device_id_of
+from virtlab.guest.virtio_pci import ModernPci
+from virtlab.guest.virtio_pci_structures import check_vector, device_id_of, virtio_capabilities
 from virtlab.guest.virtio_transport import Areas, VirtioFailed, legacy_page
 from virtlab.pci.capabilities import Msix
 from virtlab.registers import Reg
@@ -144,6 +146,7 @@ class LegacyPci:
         """After mapping an event, the driver must read it back (4.1.5.1.2.2)."""
         if not self.msix:
             raise ValueError("the vectors are there only while MSI-X is on")
+        check_vector(self.access, self.function.place, vector)
         self.put(reg, vector)
         if self.get(reg) != vector:
             raise VirtioFailed(f"the device did not take MSI-X vector {vector}")
@@ -155,3 +158,14 @@ class LegacyPci:
     def notify(self, index: int, following: int) -> None:
         """The queue's index; NOTIFICATION_DATA has no bit here."""
         self.put(LegacyHeader.QUEUE_NOTIFY, index)
+
+
+def pci_transport(cpu: Cpu, access: Access, function: Found) -> ModernPci | LegacyPci:
+    """The interface that a transitional driver uses of `function`: the modern one if it is there.
+
+    `VirtioFailed` if there is neither.
+    """
+    # Without virtio capabilities, a driver MUST assume a legacy device (4.1.5.1.1.1).
+    if virtio_capabilities(access, function.place):
+        return ModernPci(cpu, access, function)
+    return LegacyPci(cpu, access, function)

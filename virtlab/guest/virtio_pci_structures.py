@@ -19,6 +19,7 @@ from typing import NamedTuple
 from virtlab.cpu import Cpu
 from virtlab.guest.pci import Access, Found, Place, capability_list
 from virtlab.guest.virtio_transport import VirtioFailed
+from virtlab.pci.capabilities import Msix
 from virtlab.virtio.pci_layouts import (
     MODERN_BASE,
     TRANSITIONAL,
@@ -27,6 +28,7 @@ from virtlab.virtio.pci_layouts import (
     PciCfgCap,
     VirtioCap,
 )
+from virtlab.virtio.status import NO_VECTOR
 
 BARS = 6
 """BARs of a function; a capability that names another one is to be ignored (4.1.4.1)."""
@@ -120,6 +122,18 @@ class Window(Structure):
     @property
     def _data(self) -> int:
         return self.through.at + PciCfgCap.PCI_CFG_DATA.offset
+
+
+def check_vector(access: Access, place: Place, vector: int) -> None:
+    """`VirtioFailed` if `vector` is not in the function's MSI-X table, and no NO_VECTOR."""
+    at = dict(capability_list(access, place)).get(Msix.id)
+    count = 0
+    if at is not None:
+        control = access.read(place, at + Msix.CONTROL.offset, Msix.CONTROL.width)
+        count = Msix.CONTROL.TABLE_SIZE.get(control) + 1
+    # The driver MUST NOT attempt to map an event to a vector outside the table (4.1.5.1.2.2).
+    if vector != NO_VECTOR and not 0 <= vector < count:
+        raise VirtioFailed(f"{place} has {count} MSI-X vectors, and no vector {vector}")
 
 
 def device_id_of(function: Found) -> int:

@@ -78,7 +78,7 @@ class RngDriver:
             raise ValueError(f"0 bytes or more, not {length}")
         found: list[bytes] = []
         left = length
-        while left:
+        while left > 0:
             pieces = self._ask(left)
             found += pieces
             left -= sum(map(len, pieces))

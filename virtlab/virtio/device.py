@@ -38,6 +38,10 @@ Queue = SplitQueue | PackedQueue
 class Host(Protocol):
     """What a device may ask of the transport that carries it."""
 
+    @property
+    def legacy(self) -> bool:
+        """Whether the driver uses the legacy interface."""
+
     def notify(self, index: int) -> None:
         """Call `handle` for queue `index` as soon as the device may use it."""
 

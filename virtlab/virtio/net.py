@@ -11,9 +11,9 @@ The rule that keeps it simple: frames travel in batches, `Frames`, and a single 
 one. Nothing comes in before the driver has filled or rung any queue after a reset.
 
 Source: virtio 1.3 5.1. Offered are CSUM, MTU, MAC, MRG_RXBUF, STATUS, MQ, CTRL_VQ and what needs
-it. IN_ORDER is not: what comes in seldom fills its buffer, and then it saves nothing. Left out:
-segmentation, what is left to the driver (GUEST_*), RSS, and a legacy driver that writes `mac`
-(5.1.4.3): no device is told which interface its driver uses.
+it, and IN_ORDER: buffers are filled, sent and answered first come, first served. Left out is what
+a wire of bytes has no use for: segmentation and sums left to the receiver (GUEST_*, HOST_*), for
+each frame here is whole; hashes and RSS, for which steering by flow (5.1.6.5.6) stands.
 """
 
 from __future__ import annotations
@@ -25,27 +25,23 @@ from typing import ClassVar
 import numpy as np
 
 from virtlab.backends.frames import Bools, Frames
-from virtlab.backends.network import MAX_FRAME, LinkEnd, is_group
+from virtlab.backends.network import LinkEnd
 from virtlab.memory import is_flat
-from virtlab.virtio.device import Queue, VirtioDevice
-from virtlab.virtio.features import Features
+from virtlab.virtio.device import Queue
+from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.net_control import Control
 from virtlab.virtio.net_filter import Filter, vlan
 from virtlab.virtio.net_layouts import (
-    CONFIG,
     ETH_HEADER,
-    MAC_BYTES,
-    MAX_PAIRS,
-    MIN_MTU,
     REQUIRES,
     VLAN_TAG,
     NetFeature,
-    NetStatus,
     controlq,
     receiveq,
     transmitq,
 )
 from virtlab.virtio.net_receive import Receiver
+from virtlab.virtio.net_session import NetSession
 from virtlab.virtio.net_steering import Steering
 from virtlab.virtio.net_transmit import send_many_waiting, send_waiting
 from virtlab.virtio.status import DeviceId
@@ -73,11 +69,12 @@ OFFERED: Features = CONTROLLED | {
     NetFeature.MAC,
     NetFeature.MRG_RXBUF,
     NetFeature.STATUS,
+    Feature.IN_ORDER,
 }
 """What is offered if nobody says otherwise; MTU and MQ come with `mtu` and `pairs`."""
 
 
-class VirtioNet(VirtioDevice):
+class VirtioNet(NetSession):
     """A network device at `wire`, with `pairs` of queues.
 
     `mtu` is told to the driver, if given. `offered` are features out of `OFFERED`. `counts` has
@@ -96,35 +93,30 @@ class VirtioNet(VirtioDevice):
         queue_size: int = 256,
         offered: Iterable[int] = OFFERED,
     ) -> None:
-        _check(mac, mtu, pairs)
         features = set(offered)
         features |= ({NetFeature.MTU} if mtu else set()) | ({NetFeature.MQ} if pairs > 1 else set())
         if not features <= OFFERED | {NetFeature.MTU, NetFeature.MQ}:
             raise ValueError(f"features this device does not have: {sorted(features - OFFERED)}")
         control = [CONTROL_SIZE] if NetFeature.CTRL_VQ in features else []
-        super().__init__([queue_size] * 2 * pairs + control, features)
-        self.wire, self.pairs, self.mtu = wire, pairs, mtu
-        self.permanent_mac = mac
+        sizes = [queue_size] * 2 * pairs + control
+        super().__init__(wire, mac, mtu, pairs, sizes, features)
         self.counts: Counter[str] = Counter()
         self.receivers = [Receiver(max(BACKLOG, queue_size), self.counts) for _ in range(pairs)]
         self.control = Control(self)
         self.reset()
         wire.listener = self._arrive
         wire.many_listener = self._arrive_many
-        wire.link_listener = self._plugged
 
     # -- the session
 
     def reset(self) -> None:
         """As at first: its own address, no filter, one pair, nothing under way."""
+        super().reset()
         self.spoken: Features | None = None
-        self.mac = self.permanent_mac
         self.filter, self.steering = Filter(), Steering()
         self.active = 1
-        self.announcing = False
         for receiver in self.receivers:
             receiver.clear()
-        self.config = self._config()
 
     def queue_reset(self, index: int) -> None:
         """Forget the buffers of a receive queue."""
@@ -211,25 +203,7 @@ class VirtioNet(VirtioDevice):
             found.append((pair, Frames.of([frame])))
         return found
 
-    # -- what is told to the driver
-
-    def _plugged(self, up: bool) -> None:
-        self.configure(self._config())
-
-    def announce(self) -> None:
-        """Ask the driver to tell its neighbours where it is now, as after a migration."""
-        self.announcing = True
-        self.configure(self._config())
-
-    def announced(self) -> None:
-        """The driver has seen that: the bit is cleared before the command is used (5.1.6.5.4)."""
-        self.announcing = False
-        self.configure(self._config())
-
-    def set_mac(self, mac: bytes) -> None:
-        """The driver chose an address; `mac` says so before the command is used (5.1.6.5.2)."""
-        self.mac = mac
-        self.configure(self._config())
+    # -- how many queues
 
     def use_pairs(self, count: int) -> None:
         """The driver uses `count` pairs of queues from now on (5.1.6.5.6)."""
@@ -240,22 +214,3 @@ class VirtioNet(VirtioDevice):
         for pair in range(before, count):
             self.arrived(receiveq(pair))
             self.arrived(transmitq(pair))
-
-    def _config(self) -> bytes:
-        config = np.zeros((), CONFIG)
-        config["mac"] = np.frombuffer(self.mac, np.uint8)
-        announce = NetStatus.ANNOUNCE if self.announcing else 0
-        config["status"] = (NetStatus.LINK_UP if self.wire.up else 0) | announce
-        config["max_virtqueue_pairs"] = self.pairs
-        config["mtu"] = self.mtu or 0
-        return config.tobytes()
-
-
-def _check(mac: bytes, mtu: int | None, pairs: int) -> None:
-    if len(mac) != MAC_BYTES or is_group(mac):
-        raise ValueError(f"a station's address has {MAC_BYTES} bytes, bit 0 clear, not {mac.hex()}")
-    if not 1 <= pairs <= MAX_PAIRS:
-        raise ValueError(f"a device has 1 to {MAX_PAIRS} pairs of queues, not {pairs}")
-    most = MAX_FRAME - ETH_HEADER - VLAN_TAG
-    if mtu is not None and not MIN_MTU <= mtu <= most:
-        raise ValueError(f"an MTU is {MIN_MTU} to {most} here, not {mtu}")

@@ -16,7 +16,8 @@ Source: virtio 1.3 5.1.6.5. Left out: offloads chosen anew, RSS, hashes, coalesc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from virtlab.backends.network import is_group
@@ -44,6 +45,24 @@ from virtlab.virtio.net_layouts import (
 HEAD = COMMAND.itemsize
 COUNT = 4
 """Bytes of the number before each table of addresses."""
+
+_NEEDS: dict[Command, NetFeature] = {
+    (CTRL_RX, Rx.PROMISC): NetFeature.CTRL_RX,
+    (CTRL_RX, Rx.ALLMULTI): NetFeature.CTRL_RX,
+    (CTRL_RX, Rx.ALLUNI): NetFeature.CTRL_RX_EXTRA,
+    (CTRL_RX, Rx.NOMULTI): NetFeature.CTRL_RX_EXTRA,
+    (CTRL_RX, Rx.NOUNI): NetFeature.CTRL_RX_EXTRA,
+    (CTRL_RX, Rx.NOBCAST): NetFeature.CTRL_RX_EXTRA,
+    MAC_TABLE_SET: NetFeature.CTRL_RX,
+    MAC_ADDR_SET: NetFeature.CTRL_MAC_ADDR,
+    VLAN_ADD: NetFeature.CTRL_VLAN,
+    VLAN_DEL: NetFeature.CTRL_VLAN,
+    ANNOUNCE_ACK: NetFeature.GUEST_ANNOUNCE,
+    VQ_PAIRS_SET: NetFeature.MQ,
+}
+
+NEEDS: Mapping[Command, NetFeature] = MappingProxyType(_NEEDS)
+"""The commands that are known, and which feature each needs."""
 
 MAX_VLAN = 4095
 """The largest number of a VLAN: 12 bits, all of which may be asked for."""
@@ -122,18 +141,16 @@ class Control:
 
     def __init__(self, device: Controlled) -> None:
         self.device = device
-        self.does: dict[Command, tuple[NetFeature, Callable[[Data], None]]] = {
-            MAC_TABLE_SET: (NetFeature.CTRL_RX, self._set_tables),
-            MAC_ADDR_SET: (NetFeature.CTRL_MAC_ADDR, self._set_mac),
-            VLAN_ADD: (NetFeature.CTRL_VLAN, self._add_vlan),
-            VLAN_DEL: (NetFeature.CTRL_VLAN, self._remove_vlan),
-            ANNOUNCE_ACK: (NetFeature.GUEST_ANNOUNCE, self._announced),
-            VQ_PAIRS_SET: (NetFeature.MQ, self._use_pairs),
+        self.does: dict[Command, Callable[[Data], None]] = {
+            MAC_TABLE_SET: self._set_tables,
+            MAC_ADDR_SET: self._set_mac,
+            VLAN_ADD: self._add_vlan,
+            VLAN_DEL: self._remove_vlan,
+            ANNOUNCE_ACK: self._announced,
+            VQ_PAIRS_SET: self._use_pairs,
         }
         for mode in Rx:
-            basic = mode in (Rx.PROMISC, Rx.ALLMULTI)
-            feature = NetFeature.CTRL_RX if basic else NetFeature.CTRL_RX_EXTRA
-            self.does[CTRL_RX, mode] = (feature, self._switch(mode))
+            self.does[CTRL_RX, mode] = self._switch(mode)
 
     def handle(self, queue: Queue) -> None:
         """Do the commands that wait."""
@@ -154,10 +171,9 @@ class Control:
         return Ack.OK
 
     def _find(self, command: Command, features: Features) -> Callable[[Data], None]:
-        feature, action = self.does.get(command, (None, None))
-        if action is None or feature not in features:
+        if command not in NEEDS or NEEDS[command] not in features:
             raise Refused
-        return action
+        return self.does[command]
 
     # -- the commands
 

@@ -47,6 +47,12 @@ RING_FEATURES: Features = frozenset(
 PLATFORM: Features = frozenset({Feature.ACCESS_PLATFORM, Feature.ORDER_PLATFORM})
 """What a board may offer besides, where it puts something between device and memory."""
 
+MANDATED: Features = frozenset({Feature.VERSION_1, Feature.IN_ORDER})
+"""What every device has: the first is offered anyway, the second is the device's own promise."""
+
+RESERVED: Features = frozenset(range(24, 50))
+"""Features of queue and negotiation, now and in times to come; a device has the others (2.2)."""
+
 WORD = 32
 """Features that a register shows at a time."""
 
@@ -77,8 +83,10 @@ class Session:
         self.trace = trace if trace is not None else Trace()
         self.name = type(device).__name__
         self.offered = device.features | {Feature.VERSION_1, *ring}
-        if not frozenset(ring) <= self.able:
-            raise ValueError(f"nothing here can do {names(frozenset(ring) - self.able)}")
+        # The device MUST NOT offer what it would not support, nor any reserved feature (2.2.2).
+        unable = (frozenset(ring) | device.features & RESERVED - MANDATED) - self.able
+        if unable:
+            raise ValueError(f"nothing here can do {names(unable)}")
         check_offer(self.offered, device.requires)
         self._only = legacy
         self.generation = 0
