@@ -18,7 +18,16 @@ import numpy as np
 from benchmarks import compiler, split_rows
 from benchmarks.harness import Result, Row, measure, pin
 
-MODULES = ("split_rows", "packed_rows", "fused_rows", "driver_rows", "disk_rows", "blk_rows")
+MODULES = (
+    "split_rows",
+    "packed_rows",
+    "fused_rows",
+    "driver_rows",
+    "disk_rows",
+    "blk_rows",
+    "net_rows",
+    "iommu_rows",
+)
 """Where the rows are: each module has `rows(flags) -> list[Row]`, for a twin compiled with `flags`,
 and `NOTES`, sentences about what its rows mean."""
 

@@ -7,7 +7,8 @@ The idea: what a batch of requests costs beyond the move of its data. The C side
 work, so the ratio is what the device adds, and nothing is hidden in the twin.
 
 Each request is 4 KiB, has a head, data and a status, and comes from the guest's own block driver
-over virtio-mmio. The disk has 16 MiB, the blocks are any. `benchmarks/disk_rows.py` has the move.
+over virtio-mmio, or virtio-pci where that is said. The disk has 16 MiB, the blocks are any.
+`benchmarks/disk_rows.py` has the move.
 """
 
 from __future__ import annotations
@@ -19,30 +20,24 @@ from time import perf_counter_ns
 import numpy as np
 
 from benchmarks import compiler
+from benchmarks.boards import BOARDS
 from benchmarks.harness import Row
 from benchmarks.split_twin import SOURCE
 from virtlab.backends.disk import Disk
-from virtlab.bus import AddressSpace
-from virtlab.clock import Clock
 from virtlab.guest.room import Room
 from virtlab.guest.virtio_blk import BLK_FEATURES, BlkDriver
 from virtlab.guest.virtio_blk_slots import RequestSlots
-from virtlab.guest.virtio_mmio import probe
-from virtlab.hosts.python import BareCpu
-from virtlab.interrupts import IrqLine
 from virtlab.memory import GuestMemory
 from virtlab.virtio.blk import VirtioBlk
 from virtlab.virtio.blk_layouts import BlkStatus, BlkType
 from virtlab.virtio.device import Queue
 from virtlab.virtio.features import Feature, Features
-from virtlab.virtio.mmio import VirtioMmio
-from virtlab.virtio.mmio_registers import WINDOW
 
 BLOCK = 4096
 DISK = 4096
 """Blocks of the disk: 16 MiB."""
 
-MMIO, ROOM = 0xFEB0_0000, 0x10000
+ROOM = 0x10000
 SECTORS = BLOCK // 512
 
 NOTES = ("block device: 4 KiB each; the C side is memcpy of the data alone, without any ring",)
@@ -64,14 +59,16 @@ class HeldBack(VirtioBlk):
 class Requests:
     """`n` requests of one `kind` into buffers side by side; `ring` are the features of it."""
 
-    def __init__(self, n: int, kind: BlkType, ring: Features, flags: tuple[str, ...]) -> None:
+    def __init__(
+        self, n: int, kind: BlkType, ring: Features, flags: tuple[str, ...], board: str = "mmio"
+    ) -> None:
         self.n, self.kind = n, kind
         self.random = np.random.default_rng(n)
         size = DISK * BLOCK
         self.disk = Disk(bytearray(self.random.integers(0, 256, size, np.uint8).tobytes()))
         self.memory = GuestMemory(2 * n * BLOCK + (4 << 20))
         self.device = HeldBack(self.disk, queue_size=4 * n)
-        self.driver = self._driver(ring)
+        self.driver = self._driver(ring, board)
         assert self.driver.requests is not None
         self.slots: RequestSlots = self.driver.requests.slots
         self.library = compiler.library(SOURCE, flags)
@@ -79,15 +76,11 @@ class Requests:
         self.waiting = np.zeros(0, np.int64)
         self.prepare()
 
-    def _driver(self, ring: Features) -> BlkDriver:
-        memory = AddressSpace("memory", 52)
-        memory.map_ram(self.memory)
-        card = VirtioMmio(self.device, self.memory, IrqLine("virtio", lambda level: None))
-        memory.map(MMIO, WINDOW, card, "virtio", width=4)
-        cpu = BareCpu(AddressSpace("port", 16), memory, Clock())
+    def _driver(self, ring: Features, board: str) -> BlkDriver:
+        cpu, transport, _ = BOARDS[board](self.device, self.memory)
         room = Room(ROOM, self.memory.size - ROOM)
         understood = BLK_FEATURES | {Feature.VERSION_1, *ring}
-        driver = BlkDriver(cpu, probe(cpu, MMIO), room, understood=understood, slots=self.n)
+        driver = BlkDriver(cpu, transport, room, understood=understood, slots=self.n)
         driver.start()
         return driver
 
@@ -160,8 +153,13 @@ def rows(flags: tuple[str, ...]) -> list[Row]:
     found = []
     for name, ring in RINGS.items():
         for kind, verb in ((BlkType.IN, "reads"), (BlkType.OUT, "writes")):
-            for n in (256, 1024):
+            for n in (256, 1024) if "indirect" in name else (256, 1024, 4096):
                 duel = partial(Requests, n, kind, frozenset(ring), flags)
                 found.append(Row(f"block device, {verb}, {name}", n, duel, 1.1))
-    far = partial(Scattered, 256, BlkType.IN, frozenset(RINGS["split"]), flags)
+    split = frozenset(RINGS["split"])
+    for kind, verb in ((BlkType.IN, "reads"), (BlkType.OUT, "writes")):
+        for n in (256, 1024):
+            duel = partial(Requests, n, kind, split, flags, "pci")
+            found.append(Row(f"block device, {verb}, split, pci", n, duel, 1.1))
+    far = partial(Scattered, 256, BlkType.IN, split, flags)
     return [*found, Row("block device, reads, split, buffers scattered", 256, far)]

@@ -16,6 +16,7 @@ from virtlab.memory import GuestMemory
 from virtlab.virtio.batch import Batch
 from virtlab.virtio.features import Features
 from virtlab.virtio.layouts import SplitRings
+from virtlab.virtio.split import SplitQueue
 
 SOURCE = "split_twin.c"
 
@@ -85,6 +86,14 @@ class SplitTwin:
     def at(self, last_avail: int, used: int) -> None:
         """Go on from these counts."""
         self.queue.last_avail, self.queue.used_count = last_avail, used
+
+    def follow(self, queue: SplitQueue) -> None:
+        """Go on where `queue` is, with nothing in flight."""
+        self.at(queue.last_avail, queue.used)
+
+    def lead(self, queue: SplitQueue) -> None:
+        """Let `queue` go on where the twin is, with nothing in flight."""
+        queue.last_avail, queue.used = int(self.queue.last_avail), int(self.queue.used_count)
 
     def batch(self, n: int) -> int:
         """Pop a batch of `n` and push it: its nanoseconds. `AssertionError` if it is not `n`."""

@@ -175,12 +175,18 @@ class Dma(Protocol):
 class Flat(Dma, Protocol):
     """A `Dma` whose memory is one array: a batch of buffers is a batch of offsets in `bytes`.
 
-    `generation` is another number whenever an answer of `offset` may be another one: whoever
-    keeps answers compares it.
+    `generation` is another number whenever an answer of `offset` may be another one, or `bytes`
+    another array: whoever keeps answers compares it. Memory that is one array only at times says so
+    by an attribute more, `one_array`.
     """
 
-    bytes: Bytes
-    generation: int
+    @property
+    def bytes(self) -> Bytes:
+        """All of it, uint8."""
+
+    @property
+    def generation(self) -> int:
+        """How often it was mapped otherwise."""
 
     def offset(self, iova: int, length: int = 1) -> int:
         """Where in `bytes` they begin; `DmaFault` if they are not there, or not in one piece."""
@@ -190,8 +196,8 @@ class Flat(Dma, Protocol):
 
 
 def is_flat(dma: Dma) -> TypeGuard[Flat]:
-    """Whether this memory is one array: whether batches can be taken from it."""
-    return hasattr(dma, "offset_many")
+    """Whether this memory is one array now: whether batches can be taken from it."""
+    return hasattr(dma, "offset_many") and bool(getattr(dma, "one_array", True))
 
 
 def flat(dma: Dma) -> Flat:

@@ -553,8 +553,8 @@ def test_it_does_not_grow_without_a_bound():
         for ident in range(lap % 13 + 5):
             ring.give(READ, ident=ident)
         ring.queue.push_many(ring.queue.pop_many())
-        kept = sum(run.slots for run in ring.queue._many._runs.values())
-        assert kept == ring.queue._many._runs.slots <= 4 * 63
+        kept = sum(run.size for run in ring.queue._many._runs.values())
+        assert kept == ring.queue._many._runs.size <= 4 * 63
 
 
 # -- giving back

@@ -36,6 +36,7 @@ class Frames:
 
     data: Bytes  # (total,)
     starts: Ints  # (n + 1,)
+    size: int = 0  # the length of each, if that is known to be the same
 
     @classmethod
     def of(cls, frames: Iterable[bytes]) -> Self:
@@ -48,7 +49,7 @@ class Frames:
     def equal(cls, table: Bytes) -> Self:
         """(n, length) bytes: a frame a row, all of one length."""
         n, length = table.shape
-        return cls(table.reshape(-1), np.arange(n + 1, dtype=np.int64) * length)
+        return cls(table.reshape(-1), np.arange(n + 1, dtype=np.int64) * length, length)
 
     def __len__(self) -> int:
         """How many frames there are: `n`."""
@@ -62,20 +63,20 @@ class Frames:
     @property
     def lengths(self) -> Ints:
         """(n,) the bytes of each frame."""
-        return np.diff(self.starts)
+        return np.full(len(self), self.size) if self.size else np.diff(self.starts)
 
     @property
     def table(self) -> Bytes | None:
         """(n, length) the frames as rows; None if they are not of one length."""
         n = len(self)
-        length = int(self.starts[1] - self.starts[0]) if n else 0
-        if not length or np.count_nonzero(np.diff(self.starts) != length):
+        length = self.size or (int(self.starts[1] - self.starts[0]) if n else 0)
+        if not length or (not self.size and np.count_nonzero(np.diff(self.starts) != length)):
             return None
         return self.data[int(self.starts[0]) : int(self.starts[-1])].reshape(n, length)
 
     def cut(self, start: int, end: int) -> Frames:
         """Frames `start` to `end`, as a view."""
-        return Frames(self.data, self.starts[start : end + 1])
+        return Frames(self.data, self.starts[start : end + 1], self.size)
 
     def take(self, mask: Bools) -> Frames:
         """Those that are marked in `mask`, (n,), in order; itself if all are."""
@@ -92,6 +93,11 @@ class Frames:
 
         Each frame has at least 14 bytes.
         """
+        table = self.table if self.size else None
+        if table is not None:
+            numbers = np.zeros((len(table), 8), np.uint8)
+            numbers[:, 2:] = table[:, at : at + 6]
+            return numbers.view(">i8")[:, 0].astype(np.int64)
         where = self.starts[:-1] + at
         found = np.zeros(len(where), np.int64)
         for byte in range(6):

@@ -55,18 +55,22 @@ class Bar(NamedTuple):
         """The register that has address bits 63 to 32, or nothing."""
         return f"BAR{int(self.register[3:]) + 1}" if self.bits == 64 else ""
 
+    @property
+    def flags(self) -> int:
+        """The type bits of its register, which software cannot change."""
+        if self.space == "port":
+            return 1
+        fields = BAR_FIELDS["memory"]
+        flags = fields["PREFETCHABLE"].put(0, self.prefetchable)
+        return fields["TYPE"].put(flags, TYPE_64 if self.bits == 64 else 0)
+
     def place(self, header: Header) -> None:
         """Let the register in `header` have the writable bits of this size, and its type bits."""
         mask = all_ones(self.bits // 8) & ~(self.size - 1)
         if self.register == ROM_REGISTER:
             header.narrow(EXPANSION_ROM=mask | 1)
             return
-        flags = 1
-        if self.space == "memory":
-            fields = BAR_FIELDS["memory"]
-            flags = fields["PREFETCHABLE"].put(0, self.prefetchable)
-            flags = fields["TYPE"].put(flags, TYPE_64 if self.bits == 64 else 0)
-        header.preset(**{self.register: flags})
+        header.preset(**{self.register: self.flags})
         header.narrow(**{self.register: mask & all_ones(4)})
         if self.upper:
             header.narrow(**{self.upper: mask >> 32})

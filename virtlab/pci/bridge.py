@@ -20,6 +20,7 @@ from virtlab.pci.bus import Bus, Kind
 from virtlab.pci.config import Header, Type1
 from virtlab.pci.extended import Acs
 from virtlab.pci.function import Function, Identity
+from virtlab.pci.pcie import Express
 from virtlab.pci.tlp import source_id
 
 MEBIBYTE, PORTS_4K = 20, 12
@@ -93,6 +94,13 @@ class Bridge(Function):
         inside = any(w.space == space and w.has(address, size) for w in self.windows)
         return inside and not (space == "port" and self._isa_hole(address))
 
+    def memory_spans(self) -> list[tuple[int, int]]:
+        """See `Function.memory_spans`. Windows count whether they are enabled or not."""
+        spans = [(w.base, w.limit + 1 - w.base) for w in self.windows if w.space == "memory"]
+        if Type1.BRIDGE_CONTROL.VGA_ENABLE.get(self.header.BRIDGE_CONTROL):
+            spans.append((VGA_MEMORY.start, len(VGA_MEMORY)))
+        return super().memory_spans() + [span for span in spans if span[1] > 0]
+
     def _legacy(self, space: Space, address: int, size: int) -> bool:
         if not Type1.BRIDGE_CONTROL.VGA_ENABLE.get(self.header.BRIDGE_CONTROL):
             return False
@@ -120,6 +128,24 @@ class Bridge(Function):
         """Whether ACS sends peer requests up to the root (PCI Express 3.0, 6.12.1.1)."""
         acs = self.config.find(Acs)
         return acs is not None and acs.redirects
+
+    @property
+    def returns(self) -> bool:
+        """Whether ACS sends up what is addressed to its own bus below (Upstream Forwarding)."""
+        acs = self.config.find(Acs)
+        return acs is not None and acs.forwards
+
+    def admits(self, requester: int) -> bool:
+        """Whether a request from below may carry this source id (ACS Source Validation)."""
+        acs = self.config.find(Acs)
+        return acs is None or not acs.validates or self.forwards_bus(requester >> 8)
+
+    @property
+    def forwards_ari(self) -> bool:
+        """Whether it passes configuration requests for any device number (6.13). Ports can."""
+        express = self.config.find(Express)
+        bit = Express.DEVICE_CONTROL_2.ARI_FORWARDING
+        return express is not None and bool(bit.get(express.DEVICE_CONTROL_2))
 
     # -- reset
 

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from virtlab.pci.bars import Bar, Space
 from virtlab.pci.config import Header
 from virtlab.pci.function import Function
-from virtlab.pci.tlp import bdf_text
+from virtlab.pci.routing_ids import distance
+from virtlab.pci.tlp import bdf_text, source_id
 
 if TYPE_CHECKING:
     from virtlab.pci.bridge import Bridge
@@ -50,13 +51,18 @@ class Route(NamedTuple):
 
 
 class Bus:
-    """One bus of a kind, below `bridge`; the root bus has none. `functions` by device, function."""
+    """One bus of a kind, below `bridge`; the root bus has none. `functions` by device, function.
+
+    `virtual` are the virtual functions, by the distance of their routing ids from the id of device
+    0, function 0 here. At 256 and more they are on the next bus number, and still on this bus.
+    """
 
     def __init__(self, kind: Kind, bridge: Bridge | None = None) -> None:
         self.kind = kind
         self.bridge = bridge
         self.complex: RootComplex | None = None
         self.functions: dict[tuple[int, int], Function] = {}
+        self.virtual: dict[int, Function] = {}
         self._asserted: set[tuple[int, int, int]] = set()
 
     # -- what is where
@@ -91,21 +97,39 @@ class Bus:
     @property
     def root(self) -> RootComplex:
         """The root complex that it hangs from. `ValueError` if it hangs from none."""
-        above = self._top().complex
+        above = self.top().complex
         if above is None:
             raise ValueError(f"bus {self.number:02x} hangs from no root complex")
         return above
 
-    def _top(self) -> Bus:
+    def top(self) -> Bus:
         """The highest bus that it hangs from."""
         bus: Bus = self
         while bus.bridge is not None and bus.bridge.bus is not None:
             bus = bus.bridge.bus
         return bus
 
+    def everyone(self) -> list[Function]:
+        """The functions on it, then the virtual ones."""
+        return [*self.functions.values(), *self.virtual.values()]
+
+    def find(self, bus: int, device: int, number: int) -> Function | None:
+        """Who answers here to a configuration request for `bus`:`device`.`number`.
+
+        To the one device at the end of a link a port passes device 0 only, unless it forwards ARI:
+        then the device number is a part of the function's (PCI Express 3.0, 6.13). What is meant
+        for another bus number, it passes as it is (SR-IOV 1.1, 2.1.2).
+        """
+        ari = self.bridge is not None and self.bridge.forwards_ari
+        if bus == self.number and device and self.kind == "link" and not ari:
+            return None
+        if bus == self.number and (device, number) in self.functions:
+            return self.functions[device, number]
+        return self.virtual.get(distance(self.number, source_id(bus, device, number)))
+
     def walk(self) -> Iterator[Function]:
         """Every function on it and below it, depth first."""
-        for function in self.functions.values():
+        for function in self.everyone():
             yield function
             if function.below is not None:
                 yield from function.below.walk()
@@ -135,7 +159,7 @@ class Bus:
         path: tuple[Bus, ...],
         sender: Function | None = None,
     ) -> Route | None:
-        others = [function for function in self.functions.values() if function is not sender]
+        others = [function for function in self.everyone() if function is not sender]
         for function in others:
             if (found := function.claim(space, address, size)) is not None:
                 return Route(path, function, *found)
@@ -145,7 +169,7 @@ class Bus:
         return None
 
     def _refusal(self, space: Space, address: int) -> str:
-        reasons = (function.silence(space, address) for function in self.functions.values())
+        reasons = (function.silence(space, address) for function in self.everyone())
         reason = next(filter(None, reasons), "no function claims it")
         return f"bus {self.number:02x}, {space} {address:#x}: {reason}"
 
@@ -157,8 +181,8 @@ class Bus:
         On the bus that has the number, the request is of type 0; on the way there, of type 1.
         """
         path = (*above, self)
-        if bus == self.number:
-            target = self.functions.get((device, number))
+        target = self.find(bus, device, number)
+        if target is not None or bus == self.number:
             refusal = "" if target else f"bus {bus:02x}: there is no {device:02x}.{number}"
             return Route(path, target, refusal=refusal)
         for function in self.functions.values():
@@ -179,7 +203,7 @@ class Bus:
     ) -> Route:
         """Where a memory request of `sender`, a function here, goes: to a peer, or to memory.
 
-        Once a port has `redirected` it, it goes to the root complex and nowhere else.
+        Once ACS of a port has `redirected` it, it goes to the root complex and nowhere else.
         """
         path = (*below, self)
         redirected = redirected or sender.redirects
@@ -195,8 +219,12 @@ class Bus:
             why = f"{bridge} sleeps, nothing goes up (PCI Express 3.0 5.3.1.4.1)"
         elif not bridge.may_request:
             why = f"{bridge}: Bus Master Enable is 0, nothing goes up (PCI bridge 1.2 3.2.4.3)"
+        elif not bridge.admits(requester):
+            why = f"{bridge}: ACS violation, {bdf_text(requester)} is not below it (6.12.1.1)"
         elif not redirected and bridge.forwards("memory", iova, length):
-            why = f"{bridge}: {iova:#x} is in its own window, so it belongs below"
+            redirected = bridge.returns
+            if not redirected:
+                why = f"{bridge}: {iova:#x} is in its own window, so it belongs below"
         if why:
             return Route(path, requester=requester, refusal=why)
         above = bridge.requester_for(requester)
@@ -215,7 +243,7 @@ class Bus:
             return
         before = self._wire(pin)
         (self._asserted.add if level else self._asserted.discard)(key)
-        above = self._top().complex
+        above = self.top().complex
         if self.kind == "link" and above is not None and before != self._wire(pin):
             above.packets.intx(self, self.functions[device, number], pin, level)
         if self.bridge is None:

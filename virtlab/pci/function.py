@@ -17,16 +17,17 @@ Source: PCI Local Bus 3.0, 2.2.6 and 6.2 to 6.8; PCI Express 3.0, 6.1 and 6.6.2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from virtlab.bus import Device
 from virtlab.errors import DmaFault
 from virtlab.interrupts import IrqLine, Msi
-from virtlab.memory import Bytes
 from virtlab.pci import capabilities
 from virtlab.pci.bars import ROM_REGISTER, Bar, Space, check
 from virtlab.pci.config import ConfigSpace, Header, Type0
 from virtlab.pci.msix import MsixTable
+from virtlab.pci.requests import Requests
 from virtlab.pci.tlp import bdf_text, source_id
 
 if TYPE_CHECKING:
@@ -47,41 +48,22 @@ class Identity(NamedTuple):
     subsystem: int = 0
 
 
-class Requests:
-    """The memory requests that a function makes itself: the `Dma` that its device is given.
+class Share(Protocol):
+    """What a virtual function has instead of BARs of its own (`sriov_functions`)."""
 
-    `DmaFault` while Bus Master Enable is 0, in D3hot, and where nobody takes the request.
-    """
+    @property
+    def source_id(self) -> int:
+        """Where the physical function's registers put it."""
 
-    def __init__(self, function: Function) -> None:
-        self.function = function
+    @property
+    def awake(self) -> bool:
+        """Whether the physical function is."""
 
-    def read(self, iova: int, length: int) -> bytes:
-        """A copy of `length` bytes at `iova`."""
-        return self._bus(iova, length).root.read_for(self.function, iova, length)
+    def decodes(self, bar: Bar) -> bool:
+        """Whether the memory behind `bar` answers."""
 
-    def write(self, iova: int, data: bytes) -> None:
-        """Put `data` at `iova`."""
-        self._bus(iova, len(data)).root.write_for(self.function, iova, data)
-
-    def view(self, iova: int, length: int) -> Bytes:
-        """The bytes themselves, where they are main memory."""
-        return self._bus(iova, length).root.view_for(self.function, iova, length)
-
-    def _bus(self, iova: int, length: int) -> Bus:
-        """Its bus, if it may request at all. A refusal is in the trace, as one further up is."""
-        function, why = self.function, ""
-        if function.bus is None:
-            raise DmaFault(f"{function} is on no bus", iova, length)
-        if not Header.COMMAND.BUS_MASTER.get(function.header.COMMAND):
-            why = f"{function}: Bus Master Enable is 0 (PCI 3.0 6.2.2)"
-        elif not function.awake:
-            why = f"{function} sleeps (PCI PM 1.2 5.4.1)"
-        if why:
-            trace = function.bus.root.trace
-            trace.emit("fault", function.name, "memory", iova, length, 0, why)
-            raise DmaFault(why, iova, length)
-        return function.bus
+    def address(self, bar: Bar) -> int:
+        """Where it does."""
 
 
 class Function:
@@ -89,6 +71,8 @@ class Function:
 
     `header` is a `Type0` unless given. `bus`, `device` and `number` say where it is plugged in;
     `below` is the bus behind it, if it is a bridge. `awake` is false while it is in D3hot.
+    A virtual function has a `share`; a physical one calls `shared` whenever it looks at its
+    registers.
     """
 
     def __init__(
@@ -110,6 +94,8 @@ class Function:
         self.below: Bus | None = None
         self.device = self.number = 0
         self.awake = True
+        self.share: Share | None = None
+        self.shared: Callable[[], None] = lambda: None
         self._decoded: list[tuple[Space, int, int, Bar]] = []
         self._identify(identity, pin)
         self.config.written = self.update
@@ -170,6 +156,8 @@ class Function:
     @property
     def source_id(self) -> int:
         """Bus, device and function in 16 bits: what its requests carry."""
+        if self.share is not None:
+            return self.share.source_id
         return source_id(self.bus.number if self.bus else 0, self.device, self.number)
 
     def __str__(self) -> str:
@@ -177,12 +165,25 @@ class Function:
 
     # -- what it answers to
 
+    def decodes(self, bar: Bar) -> bool:
+        """Whether `bar` answers, if the function is awake."""
+        return bar.enabled(self.header) if self.share is None else self.share.decodes(bar)
+
+    def address(self, bar: Bar) -> int:
+        """Where `bar` answers."""
+        return bar.address(self.header) if self.share is None else self.share.address(bar)
+
     def claim(self, space: Space, address: int, size: int) -> tuple[Bar, int] | None:
         """The BAR that has the whole access, and the offset in it; None: not for me."""
         for own, start, end, bar in self._decoded:
             if own == space and start <= address and address + size <= end:
                 return bar, address - start
         return None
+
+    def memory_spans(self) -> list[tuple[int, int]]:
+        """The `(address, bytes)` of memory space that it may claim, or pass on to a bus below."""
+        mine = [each for each in self._decoded if each[0] == "memory"]
+        return [(start, end - start) for _, start, end, _ in mine]
 
     def forwards(self, space: Space, address: int, size: int) -> bool:
         """Whether it is a bridge and passes this on to the bus below."""
@@ -200,9 +201,9 @@ class Function:
     def silence(self, space: Space, address: int) -> str:
         """Why it does not answer although a BAR of it has the address; else empty."""
         for bar in self.bars:
-            start = bar.address(self.header)
+            start = self.address(bar)
             if bar.space == space and start <= address < start + bar.size:
-                if not bar.enabled(self.header):
+                if not self.decodes(bar):
                     return f"{self}: {bar.register} has it, but {space} decoding is off"
                 return f"{self}: the access runs off the end of {bar.register}"
         return ""
@@ -255,23 +256,34 @@ class Function:
             self.reset()
             express.values.update(kept)
             return
+        self._changed()
         power = self.config.find(capabilities.PowerManagement)
         self.awake = power is None or power.state == 0
+        if self.share is not None:
+            self.awake = self.awake and self.share.awake
         self._decoded = [
             (bar.space, start, start + bar.size, bar)
             for bar in self.bars
-            if self.awake and bar.enabled(self.header)
-            for start in [bar.address(self.header)]
+            if self.awake and self.decodes(bar)
+            for start in [self.address(bar)]
         ]
         if (msi := self.config.find(capabilities.Msi)) is not None:
             msi.unmasked(self.send)
         status = Header.STATUS.INTERRUPT_STATUS
-        self.header.STATUS = status.put(self.header.STATUS, self.irq.level)
+        level = self.irq.level and self.share is None  # a VF has no INTx (SR-IOV 1.1, 3.4.1.4)
+        self.header.STATUS = status.put(self.header.STATUS, level)
         pin = self.header.INTERRUPT_PIN
         if self.bus is not None and pin:
             disabled = Header.COMMAND.INTERRUPT_DISABLE.get(self.header.COMMAND)
             level = self.irq.level and self.awake and not disabled and not self.messages
             self.bus.set_intx(self.device, self.number, pin, level)
+        self.shared()
+
+    def _changed(self) -> None:
+        """Requests of any function may go another way now."""
+        above = self.bus.top().complex if self.bus is not None else None
+        if above is not None:
+            above.changes += 1
 
     def reset(self) -> None:
         """As after the bus was reset: decodes nothing, may request nothing."""

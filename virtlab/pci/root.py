@@ -29,11 +29,9 @@ from virtlab.pci.config import Header, Type1
 from virtlab.pci.function import Function
 from virtlab.pci.packets import Crossing, Packets
 from virtlab.pci.peer import Peer
+from virtlab.pci.requests import INTERRUPT_MESSAGES
 from virtlab.trace import Trace
 from virtlab.wire import all_ones
-
-INTERRUPT_MESSAGES = range(0xFEE00000, 0xFEF00000)
-"""Writes of devices to these addresses are interrupts (Intel SDM 3A, 10.11.1)."""
 
 MAX_NESTING = 4
 """How deep a request may lead to another: a device whose doorbell another device rings."""
@@ -90,6 +88,7 @@ class RootComplex:
         self._ecam: tuple[AddressSpace, Mapping] | None = None
         self._memory_space: AddressSpace | None = None
         self._nesting = self._nested = 0
+        self.changes = 0  # of the configuration of any function below
 
     # -- where the processor finds it
 

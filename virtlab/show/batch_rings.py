@@ -137,7 +137,8 @@ class BatchRing:
         if lap == "first":
             self.queue.pop_many()
         for turn in range(0 if lap == "first" else 2 * self.laps):
-            self.move(turn % 2 if lap == "other" else 0)
+            # So a lap before the batch they are at place 0.
+            self.move((turn + self.laps) % 2 if lap == "other" else 0)
             self.offer()
             self.queue.push_many(self.queue.pop_many())
         self.move(int(lap == "other"))

@@ -43,6 +43,7 @@ STAGES = {
     "split_single.read": "addresses to offsets",
     "split_single._translate": "are all in memory?",
     "split_longer._copy": "descriptors in the tables",
+    "table_shadow.again": "tables: the same again?",
     "split_longer.remembered": "kept for the next lap",
     "split_many._known": "kept for the next lap",
     "split_many._walk": "heads",

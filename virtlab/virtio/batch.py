@@ -12,15 +12,19 @@ The rule that keeps it simple: a buffer is where its bytes are, an `offset` in t
 behind the `Dma`. A buffer that a remapper keeps in several places is several pieces here.
 
 The arrays may be the queue's own scratch memory: they hold until its next `pop_many`. `copy` keeps
-them. Source: virtio 1.3 2.7.4, 2.8.6; what makes it fast is told in `docs/architecture.md`.
+them. Where a driver offers the very same again it is the same object, with its `note`; the queue
+clears that as soon as anything is otherwise.
+
+Source: virtio 1.3 2.7.4, 2.8.6; what makes it fast is told in `docs/architecture.md`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from itertools import accumulate
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +36,23 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
+class Written(Enum):
+    """What stands for the bytes that were written to each chain of a batch."""
+
+    WHOLE = "all that the device may write"
+
+
+WHOLE: Final = Written.WHOLE
+
+
+class Noted:
+    """Something that may come again as the same object, with a `note` of whoever made use of it."""
+
+    note: object = None
+
+
 @dataclass(slots=True, eq=False)
-class Batch:
+class Batch(Noted):
     """`n` chains with `m` pieces: those of chain k are `starts[k]:starts[k + 1]`, in order."""
 
     heads: Ints  # (n,) the head of each chain: its descriptor (split), or its buffer id (packed)

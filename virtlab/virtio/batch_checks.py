@@ -16,6 +16,7 @@ Source: virtio 1.3 2.7.4.2, 2.8.17 (order), 2.7, 2.8 (the queue's own parts).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,18 @@ def gather(memory: Bytes, offsets: Ints) -> Records:
     # A table may lie anywhere: here a record begins at each byte.
     anywhere = np.ndarray((len(memory) - size + 1,), "V16", memory, strides=(1,))
     return anywhere[offsets].view(RECORD)
+
+
+def evenly(memory: Bytes, offsets: Ints, kind: np.dtype[Any]) -> npt.NDArray[Any] | None:
+    """The records of this `kind` at `offsets`, (n,), if they lie in even steps: a view of `memory`.
+
+    None if they do not, or if two have a byte in common. All of them are inside.
+    """
+    n, begin = len(offsets), int(offsets[0])
+    step = int(offsets[1]) - begin if n > 1 else kind.itemsize
+    if step < kind.itemsize or np.count_nonzero(offsets[1:] - offsets[:-1] != step):
+        return None
+    return np.ndarray((n,), kind, memory, begin, (step,))
 
 
 def first(mask: Bools) -> int:

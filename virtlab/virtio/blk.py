@@ -27,7 +27,7 @@ import numpy as np
 from virtlab.backends.disk import FlatStorage, Storage, ThinStorage
 from virtlab.errors import GuestError
 from virtlab.memory import Dma, GuestMemory, flat, is_flat
-from virtlab.virtio.batch import Batch
+from virtlab.virtio.batch import WHOLE, Batch
 from virtlab.virtio.blk_config import BlkShape
 from virtlab.virtio.blk_layouts import (
     FLUSH_OUT,
@@ -42,6 +42,7 @@ from virtlab.virtio.blk_layouts import (
 )
 from virtlab.virtio.blk_many import Requests, Shape, Target, answer_many
 from virtlab.virtio.blk_move import SLAB
+from virtlab.virtio.blk_plan import Plan
 from virtlab.virtio.blk_segments import Limits, discard, write_zeroes
 from virtlab.virtio.blk_session import BlkSession
 from virtlab.virtio.chain import Chain
@@ -102,14 +103,19 @@ class VirtioBlk(BlkSession):
             super().handle(index, queue)
             return
         left = queue.size
-        while left > 0 and queue.available():
-            batch = queue.pop_many(left)
+        while left > 0 and len(batch := queue.pop_many(left)):
             self._serve_many(batch, queue)
             left -= len(batch)
 
     def _serve_many(self, batch: Batch, queue: Queue) -> None:
+        plan, words = batch.note, None
+        if isinstance(plan, Plan):
+            if self._again(plan, queue):
+                queue.push_many(batch, WHOLE)
+                return
+            words = plan.words
         target, shape = self._target(queue), self._shape
-        requests = Requests.of(batch, target, shape)
+        requests = Requests.of(batch, target, shape, words)
         if shape is None or requests.plain is not shape.all:
             self._shape = requests.shape() or shape
         written, done = np.zeros(len(batch), np.int64), 0
@@ -120,6 +126,19 @@ class VirtioBlk(BlkSession):
             queue.push_many(batch.first(done), written[:done])
             raise
         queue.push_many(batch, written)
+        if words is None:
+            batch.note = self if plan is None else Plan.of(requests, target.memory) or self
+
+    def _again(self, plan: Plan, queue: Queue) -> bool:
+        """Serve the requests of a batch that is known; False if one is otherwise now."""
+        disk = cast(FlatStorage, self.disk)
+        there = disk.array()
+        index = plan.read(there)
+        if index is None or (plan.writes and disk.read_only):
+            return False
+        plan.move(there, index)
+        plan.say(self._settle(queue.features) if plan.writes else BlkStatus.OK)
+        return True
 
     def _target(self, queue: Queue) -> Target:
         """Both arrays. For what is served alone the offsets of a batch are addresses."""

@@ -83,8 +83,19 @@ class Requests(NamedTuple):
     size: Ints  # bytes of data
 
     @classmethod
-    def of(cls, batch: Batch, target: Target, seen: Shape | None = None) -> Requests:
-        """Read all heads, once, and see which requests are plain. `seen` is a shape of before."""
+    def of(
+        cls,
+        batch: Batch,
+        target: Target,
+        seen: Shape | None = None,
+        words: tuple[Ints, Ints] | None = None,
+    ) -> Requests:
+        """Read all heads, once, and see which requests are plain. `seen` is a shape of before.
+
+        `words` are those of all heads, where they were read: then all are cut as usual.
+        """
+        if words is not None:
+            return cls._judged(batch, target, np.ones(len(batch), np.bool_), *words)
         if seen is None or not seen.fits(batch):
             return cls._judged(batch, target, *_heads(batch, target.memory))
         word, sector = fields(gather(target.memory, batch.offset[0::3]))

@@ -59,7 +59,7 @@ class Filter:
         if features & BY_ADDRESS:
             found = self._wants_addresses(frames, mac)
         if NetFeature.CTRL_VLAN in features:
-            for number in np.flatnonzero(found & _tagged(frames)).tolist():
+            for number in np.flatnonzero(found & tagged_many(frames)).tolist():
                 (frame,) = frames.cut(number, number + 1)
                 found[number] = self._wants_vlan(frame)
         return found
@@ -87,7 +87,7 @@ class Filter:
         return Rx.NOUNI not in self.modes and (Rx.ALLUNI in self.modes or known)
 
 
-def _tagged(frames: Frames) -> Bools:
+def tagged_many(frames: Frames) -> Bools:
     """(n,) whether it may have a tag."""
     at = frames.starts[:-1] + 2 * MAC_BYTES
     found: Bools = (frames.data[at] == TAGGED[0]) & (frames.data[at + 1] == TAGGED[1])

@@ -30,6 +30,7 @@ from virtlab.virtio.chain import Buffer, Chain
 from virtlab.virtio.device import Queue
 from virtlab.virtio.features import Features
 from virtlab.virtio.net_layouts import HEADER, NetFeature, header_bytes
+from virtlab.virtio.net_places import Places
 
 FEW = 5
 """Below so many frames they go one by one."""
@@ -153,6 +154,10 @@ class Receiver:
         """Put the first of `frames` into one buffer each: how many. Buffers left over are held."""
         batch = queue.pop_many(len(frames))
         size, n = header_bytes(queue.features), len(batch)
+        if n and frames.size and _put_alike(batch, memory, frames, header_of(queue.features, 1)):
+            queue.push_many(batch, np.full(n, size + frames.size))
+            self.counts["received"] += n
+            return n
         lengths = frames.cut(0, n).lengths + size
         good = n
         if len(batch.offset) != n:
@@ -168,6 +173,21 @@ class Receiver:
             self.counts["received"] += good
         self.held.extend(rest)
         return good
+
+
+def _put_alike(batch: Batch, memory: GuestMemory, frames: Frames, header: bytes) -> bool:
+    """Put frames of one length into all of `batch`. False, and nothing done, if one does not fit.
+
+    Each buffer is one piece.
+    """
+    places, table = Places.of(batch, memory.bytes), frames.cut(0, len(batch)).table
+    if table is None or not (places.alone and places.writable):
+        return False
+    if places.least < len(header) + frames.size:
+        return False
+    places.write(0, np.frombuffer(header, np.uint8)[None])
+    places.write(len(header), table)
+    return True
 
 
 def header_of(features: Features, buffers: int) -> bytes:

@@ -25,7 +25,7 @@ from virtlab.backends.frames import Bytes, Frames
 from virtlab.backends.network import MAX_FRAME
 from virtlab.errors import GuestError
 from virtlab.memory import Flat, flat
-from virtlab.virtio.batch import Batch, Ints
+from virtlab.virtio.batch import Batch
 from virtlab.virtio.chain import Chain
 from virtlab.virtio.device import Queue, waiting
 from virtlab.virtio.features import Features
@@ -37,6 +37,7 @@ from virtlab.virtio.net_layouts import (
     NetFeature,
     header_bytes,
 )
+from virtlab.virtio.net_places import Places
 from virtlab.virtio.streams import batches
 from virtlab.wire import u16
 
@@ -104,12 +105,12 @@ def checksummed(frame: bytes, start: int, offset: int) -> bytes:
     if at + 2 > len(frame):
         why = f"a checksum at {start} + {offset} in a frame of {len(frame)} bytes"
         raise GuestError(why, "virtio 1.3 5.1.6.2.1")
-    value = ~_ones_sum(frame[start:]) & 0xFFFF or 0xFFFF
+    value = ~ones_sum(frame[start:]) & 0xFFFF or 0xFFFF
     return frame[:at] + value.to_bytes(2, "big") + frame[at + 2 :]
 
 
-def _ones_sum(data: bytes) -> int:
-    """The ones' complement sum of 16-bit words (RFC 1071)."""
+def ones_sum(data: bytes) -> int:
+    """The ones' complement sum of 16-bit words, an odd byte with a zero behind it (RFC 1071)."""
     even = data + bytes(len(data) % 2)
     total = int(np.frombuffer(even, u16.newbyteorder(">")).sum(dtype=np.uint64))
     while total >> 16:
@@ -160,22 +161,13 @@ def _table(batch: Batch, dma: Flat, size: int) -> Bytes | None:
 
     Nothing of it is looked at twice, and what is looked at is a copy.
     """
-    length = int(batch.length[0]) - size
-    if len(batch.offset) != len(batch) or not 0 < length <= MAX_FRAME:
+    places = Places.of(batch, dma.bytes)
+    length = places.least - size
+    if not (places.alone and places.readable and places.most == places.least):
         return None
-    if np.count_nonzero(batch.write) or np.count_nonzero(batch.length != length + size):
+    if not 0 < length <= MAX_FRAME or np.count_nonzero(places.read(0, PLAIN)):
         return None
-    if np.count_nonzero(gathered(dma.bytes, batch.offset, PLAIN)):
-        return None
-    return gathered(dma.bytes, batch.offset + size, length)
-
-
-def gathered(memory: Bytes, offset: Ints, length: int) -> Bytes:
-    """(n, length) a copy of the `length` bytes at each `offset`: one move for all."""
-    kind = np.dtype(f"V{length}")
-    anywhere = np.ndarray((len(memory) - length + 1,), kind, memory, strides=(1,))
-    # Not `take`: of an array that overlaps itself it makes a copy first, of all memory.
-    return anywhere[offset].view(np.uint8).reshape(len(offset), length)
+    return places.read(size, length)
 
 
 def packets(batch: Batch, dma: Flat, most: int) -> Iterator[bytes]:

@@ -29,7 +29,7 @@ import numpy as np
 
 from virtlab.errors import GuestError
 from virtlab.memory import Dma
-from virtlab.virtio.batch import Batch, Ints
+from virtlab.virtio.batch import Batch, Ints, Written
 from virtlab.virtio.chain import Chain, check_memory, guests_memory
 from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.layouts import WRITE, packer
@@ -185,10 +185,11 @@ class PackedQueue(Events):
         self.used += slots
         self.returned += count
 
-    def push_many(self, heads: Batch | Ints, written: Ints | int = 0) -> None:
+    def push_many(self, heads: Batch | Ints, written: Ints | int | Written = 0) -> None:
         """Give lists back, as so many `push` would: `written` bytes of each, (n,) or one number.
 
-        `heads` is what `pop_many` gave, or (n,) ids out of it. In order, one used descriptor stands
+        `heads` is what `pop_many` gave, or (n,) ids out of it. `WHOLE`, of a batch, is all that may
+        be written. In order, one used descriptor stands
         for all up to the next list that was not written completely. `ValueError` as `push`, before
         anything is given back. Ids alone, out of order, say nothing of their room: there `written`
         is only compared with 2**32.

@@ -10,8 +10,8 @@ The idea: a batch is what so many `pop` would take, and leaves what so many `pus
 list that breaks a rule ends the batch before it. If it is the first, `pop` refuses it: no refusal
 is worded twice.
 
-The rule that keeps it simple: a run lies in one lap, so it is one slice of memory. The list that
-goes round the end of the ring is taken alone.
+The rule that keeps it simple: a run is neighbours in the ring, also round its end. Until it is
+whole and right, nothing has moved.
 
 What a batch took need not be noted id by id if it is given back as it came, which is what devices
 do. So the last batch is noted late: `PackedQueue._settle`, before anything else is done.
@@ -21,31 +21,33 @@ Source: virtio 1.3 2.8.1, 2.8.6, 2.8.8, 2.8.21; the barriers are those of `Packe
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from virtlab.errors import DmaFault, GuestError
+from virtlab.errors import GuestError
 from virtlab.memory import flat
-from virtlab.virtio.batch import Batch, Ints
-from virtlab.virtio.batch_checks import first
+from virtlab.virtio.batch import Batch, Ints, Written
+from virtlab.virtio.batch_checks import fields, first
 from virtlab.virtio.chain import Chain
 from virtlab.virtio.ordering import no_barrier
-from virtlab.virtio.packed_back import give_back
-from virtlab.virtio.packed_layouts import AVAIL, USED, PackedOrder, avail_bits, wrap_at
+from virtlab.virtio.packed_back import give_back, give_run
+from virtlab.virtio.packed_layouts import AVAIL, USED, PackedOrder, avail_bits
 from virtlab.virtio.packed_parse import Place, parse
-from virtlab.virtio.packed_shadow import Ring, Run, Runs, frozen, window
+from virtlab.virtio.packed_shadow import Run, Runs, frozen
+from virtlab.virtio.packed_views import Ring, around, windows
 
 if TYPE_CHECKING:
     from virtlab.virtio.packed import PackedQueue
 
 # Looked up once: what is done for each batch takes two microseconds in all.
 _BOTH = AVAIL | USED
-_LEN_THEN_FLAGS = PackedOrder.REST_THEN_USED_FLAGS
 
 FEW = 5
 """Below so many slots the scalar calls are quicker."""
+
+VAIN = 8
+"""After tables that were others than remembered, so many batches less one are not remembered."""
 
 SCAN = 64
 """Slots that are looked at first, to see how many are available; then twice as many."""
@@ -61,23 +63,23 @@ class Many:
     def __init__(self, queue: PackedQueue) -> None:
         self.queue = queue
         self.dma = flat(queue.dma)
+        self.size = queue.size
         self.most = max(4 * queue.size, MOST)
-        self._exact, self._in_order = queue._exact, bool(len(queue._order))
+        self._exact, self.in_order = queue._exact, bool(len(queue._order))
         self.stamps = np.zeros(1 << 16, np.uint16)
         self.ramp = np.arange(queue.size, dtype=np.uint16)
+        self._nothing = Batch.of((), self.dma)
         self._bind()
 
     def _bind(self) -> None:
         """Look where the ring lies, and forget the runs: memory is mapped otherwise now."""
         self.generation = self.dma.generation
-        self.window = window(self.dma, self.queue.rings)
+        self.windows = windows(self.dma, self.queue.rings)
         self._runs = Runs(4 * self.queue.size)
-        self._last = 0
+        self._last = self._vain = 0
         self.run: Run | None = None
-        self.ring: Ring | None = None  # not ready, or not in one piece: then list by list
-        if self.queue.ready:
-            with suppress(DmaFault):
-                self.ring = Ring(self.dma, self.queue.rings)
+        # Not ready, or not in one piece: then list by list.
+        self.ring = Ring.find(self.dma, self.queue.rings) if self.queue.ready else None
 
     # -- pop
 
@@ -89,6 +91,8 @@ class Many:
             raise ValueError(f"a limit is 0 or more, not {limit}")
         if self.dma.generation != self.generation:
             self._bind()
+        if self.ring is not None and not self._more() and queue.last_avail - queue.used < self.size:
+            return self._nothing
         batch = self._take_again(left) if self._runs else None
         if batch is not None and (len(batch.heads) == left or not self._more()):
             return batch
@@ -162,6 +166,8 @@ class Many:
         batch = run.again(wrap) if queue.barrier is no_barrier else None
         if batch is None:
             batch = run.moved(wrap, self._then)
+        if batch is None and run.inside:
+            self._vain = VAIN
         if batch is None or (queue.taken != queue.returned and not self._ids_free(batch.heads)):
             return None  # within one batch they differ: that was seen when it was kept
         self._commit(batch, run.slots)
@@ -176,7 +182,7 @@ class Many:
         queue, ring = self.queue, self.ring
         position = queue.last_avail
         lap, slot = divmod(position, queue.size)
-        room = min(queue.size - slot, queue.size - (position - queue.used))
+        room = queue.size - (position - queue.used)
         if ring is None or left < FEW or room < FEW:
             return None, position + FEW
         bits = avail_bits(1 - lap % 2)
@@ -186,16 +192,18 @@ class Many:
         if count < FEW:
             return None, position + FEW
         self._then()
-        records = ring.records[slot : slot + count].copy()
+        records = ring.copy(slot, count)
         place = Place(self.dma, queue.rings, queue.features)
-        batch, direct = parse(place, records, bits, left, most)
-        batch = self._without_doubles(batch)
+        parsed = parse(place, records, bits, left, most)
+        batch = self._without_doubles(parsed.batch)
         if batch is None:
             return None, position + count
         slots = int(batch.slots.sum())
         self._commit(frozen(batch), slots)
-        if direct:
-            self.run = Run(ring, slot, records[:slots], batch, self.window)
+        self._vain -= self._vain > 0
+        if parsed.direct or (parsed.inside and batch is parsed.batch and not self._vain):
+            window = around(int(fields(records)[0][0]), self.windows)
+            self.run = Run(ring, slot, records[:slots], batch, window, parsed.inside)
             self._runs.keep(slot, self.run)
         return batch, position + count if slots < count and len(batch) < left else position
 
@@ -219,6 +227,8 @@ class Many:
         self.stamps[heads[::-1]] = ramp[::-1]
         double = self.stamps[heads] != ramp
         right = first(double | (self.queue._slots[heads] != 0))
+        if right == len(batch):
+            return batch
         return batch.first(right) if right else None
 
     def _commit(self, batch: Batch, slots: int) -> None:
@@ -235,7 +245,7 @@ class Many:
 
     # -- push
 
-    def push(self, heads: Batch | Ints, written: Ints | int) -> None:
+    def push(self, heads: Batch | Ints, written: Ints | int | Written) -> None:
         """See `PackedQueue.push_many`."""
         queue, run = self.queue, self.run
         if self.dma.generation != self.generation:
@@ -244,26 +254,5 @@ class Many:
         batch = queue._batch
         # Given back as it was taken: then its ids were checked, and nobody has noted them yet.
         whole = batch is not None and heads is batch and queue.in_flight == len(batch.heads)
-        if whole and run is not None and type(written) is int and not written:
-            if not self._in_order:
-                run.rest[run.places] = run.used[wrap_at(queue.used, queue.rings.size)]
-                return self._push_run(run, run.first)
-            if not run.writes:
-                return self._push_run(run, run.last)
-        return give_back(self, heads, written, whole)
-
-    def _push_run(self, run: Run, head: int) -> None:
-        """All that is in flight goes back as it was taken: the first used descriptor, last of all.
-
-        `packed_back` says why. In order it is the only one (2.8.8).
-        """
-        queue, ring = self.queue, run.ring
-        lap, slot = divmod(queue.used, queue.rings.size)
-        at = 8 * slot
-        ring.lens[at // 2 + 2] = 0
-        ring.halves[at + 6] = head
-        queue.barrier(_LEN_THEN_FLAGS)
-        ring.halves[at + 7] = 0 if lap & 1 else _BOTH
-        queue._batch = None
-        queue.used += run.slots
-        queue.returned += run.lists
+        if not whole or run is None or not give_run(self, run, written):
+            give_back(self, heads, written, whole)

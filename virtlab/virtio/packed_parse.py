@@ -30,7 +30,8 @@ from virtlab.virtio.batch_checks import Records, chain_of, fields, first, gather
 from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.layouts import INDIRECT, MAX_BYTES, NEXT, WRITE
 from virtlab.virtio.packed_layouts import AVAIL, USED, PackedRings
-from virtlab.virtio.packed_shadow import FLAGS, ID, SIZE
+from virtlab.virtio.packed_views import FLAGS, ID, SIZE
+from virtlab.virtio.table_shadow import Inside
 from virtlab.wire import all_ones
 
 
@@ -40,6 +41,17 @@ class Place(NamedTuple):
     dma: Flat
     rings: PackedRings
     features: Features
+
+
+class Parsed(NamedTuple):
+    """The lists that are right, if there are any, and the tables that all of them refer to."""
+
+    batch: Batch | None
+    direct: bool  # none of them refers to one: a piece a descriptor
+    inside: Inside | None  # what was read of them, if all lists that were read are in the batch
+
+
+NOTHING = Parsed(None, True, None)
 
 
 class Lists(NamedTuple):
@@ -58,20 +70,18 @@ class Lists(NamedTuple):
         )
 
 
-def parse(
-    place: Place, records: Records, bits: int, limit: int, most: int
-) -> tuple[Batch | None, bool]:
+def parse(place: Place, records: Records, bits: int, limit: int, most: int) -> Parsed:
     """The lists that are right before the first that may not be, at most `limit` of them.
 
     `records` is a copy of neighbouring descriptors. One is available if AVAIL and USED are `bits`.
-    Ids are not compared here. The flag says whether all lists are direct: a piece a descriptor.
+    Ids are not compared here.
     """
     lists = _lists(records, place.features, bits, limit)
-    starts, pieces = lists.starts, lists.records
+    starts, pieces, inside = lists.starts, lists.records, None
     if not lists.direct:
-        lists, starts, pieces = _with_tables(place, lists, most)
+        lists, starts, pieces, inside = _with_tables(place, lists, most)
     if len(starts) == 1:
-        return None, True
+        return NOTHING
     # In a table no flag but WRITE means anything (2.8.7).
     addr, rest = (words.copy() for words in fields(pieces))
     length, write = rest & all_ones(4), (rest & WRITE << FLAGS) != 0
@@ -81,11 +91,12 @@ def parse(
         wrong |= misplaced(write, starts) | write & over(place.rings.parts, addr, length)
     right = min(chain_of(first(wrong), starts), _not_too_long(length, starts))
     if not right:
-        return None, True
+        return NOTHING
     begins = lists.starts
     ends = fields(lists.records)[1][begins[1:] - 1]
     heads, slots = ends >> ID & all_ones(2), begins[1:] - begins[:-1]
-    return Batch(heads, slots, starts, offset, length, write).first(right), lists.direct
+    batch = Batch(heads, slots, starts, offset, length, write).first(right)
+    return Parsed(batch, lists.direct, inside if right == len(heads) else None)
 
 
 def _lists(records: Records, features: Features, bits: int, limit: int) -> Lists:
@@ -106,11 +117,11 @@ def _lists(records: Records, features: Features, bits: int, limit: int) -> Lists
     return Lists(records, starts, refers, direct).cut(chain_of(first(wrong), starts))
 
 
-def _with_tables(place: Place, lists: Lists, most: int) -> tuple[Lists, Ints, Records]:
+def _with_tables(place: Place, lists: Lists, most: int) -> tuple[Lists, Ints, Records, Inside]:
     """The lists before the first whose table may not be right; where the buffers of each begin; and
 
-    the records of all of them: a list's own, or in place of those its table's. If there are more
-    than `most`, fewer lists.
+    the records of all of them: a list's own, or in place of those its table's; and what was read of
+    the tables. If there are more than `most`, fewer lists.
     """
     refers = lists.refers
     addr, rest = (words[refers] for words in fields(lists.records))
@@ -127,8 +138,10 @@ def _with_tables(place: Place, lists: Lists, most: int) -> tuple[Lists, Ints, Re
     # Each table's place, and from entry to entry 16 bytes on.
     tables, at = counts[refers], at[: np.count_nonzero(refers)]
     entry = np.arange(int(tables.sum())) - np.repeat(np.cumsum(tables) - tables, tables)
-    found[np.repeat(refers, counts)] = gather(place.dma.bytes, np.repeat(at, tables) + entry * SIZE)
-    return lists, starts, found
+    places = np.repeat(at, tables) + entry * SIZE
+    read = gather(place.dma.bytes, places)
+    found[np.repeat(refers, counts)] = read
+    return lists, starts, found, Inside(place.dma.bytes, places, read)
 
 
 def _not_too_long(length: Ints, starts: Ints) -> int:

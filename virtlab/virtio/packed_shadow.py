@@ -13,7 +13,9 @@ The rule that keeps it simple: what is used is always the private copy, never wh
 run stands for itself, whatever the ring became since, and is forgotten when memory is mapped
 otherwise: `Dma`'s generation.
 
-Only lists without an indirect table are kept: a table may change while its descriptor does not.
+A table may change while its descriptor does not. So those that a run refers to are compared too,
+and for other addresses it is looked at anew.
+
 Source: virtio 1.3 2.8.1, 2.8.6; what it gains is in `benchmarks/packed_rows.py`.
 """
 
@@ -21,127 +23,106 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from virtlab.memory import Flat, GuestMemory
-from virtlab.virtio.batch import Batch
-from virtlab.virtio.batch_checks import RECORD, Records, first
-from virtlab.virtio.packed_layouts import (
-    AVAIL,
-    PACKED_DESC,
-    USED,
-    PackedRings,
-    avail_bits,
-    used_bits,
-)
+from virtlab.virtio.batch import Batch, Bools, Ints, Written
+from virtlab.virtio.batch_checks import Records
+from virtlab.virtio.layouts import WRITE
+from virtlab.virtio.packed_layouts import avail_bits, used_bits
+from virtlab.virtio.packed_views import FLAGS, ID, LAP, NOWHERE, SIZE, Ring, Window, Words
+from virtlab.virtio.table_shadow import Inside
+from virtlab.wire import all_ones
 
-Words = npt.NDArray[np.uint64]
-
-SIZE = PACKED_DESC.itemsize
-ID, FLAGS = 32, 48
-"""A descriptor is two words: its address, and `len` with `id` and `flags` above it, from these
-bits on. The second is what a device writes too, and one store moves all three."""
-
-LAP = np.uint64((AVAIL | USED) << FLAGS)
-"""The bits that another lap changes."""
+WORD = 8
+"""Bytes in half a descriptor."""
 
 RELEARN = 16
 """One in so many laps with new addresses, and the first of them, is learned by heart: a driver that
 has other ones each time need not pay for it."""
 
 
-class Ring:
-    """The descriptors of a queue where they lie: views of `dma.bytes`, in several widths."""
-
-    def __init__(self, dma: Flat, rings: PackedRings) -> None:
-        start = dma.offset(rings.desc, rings.size * SIZE)
-        raw = dma.bytes[start : start + rings.size * SIZE]
-        self.bytes = raw.data
-        self.halves = raw.data.cast("H")  # a Python int from or to here takes 40 ns, by NumPy 150
-        self.lens = raw.data.cast("I")
-        self.records: Records = raw.view(RECORD)
-        words = raw.view(np.uint64)
-        self.addrs, self.words = words[0::2], words[1::2]
-        self.flags = raw.view(np.uint16)[7::8]
-
-    def available(self, slot: int, bits: int, room: int, step: int) -> int:
-        """How many neighbours from `slot` on have these `bits` AVAIL and USED: `room` at most.
-
-        It looks at `step` of them first, and at twice as many as long as all of them have.
-        """
-        done = 0
-        while done < room:
-            step = min(room - done, max(step, done))
-            flags = self.flags[slot + done : slot + done + step]
-            found = first(flags & np.uint16(AVAIL | USED) != bits)
-            done += found
-            if found < step:
-                break
-        return done
-
-
-class Window(NamedTuple):
-    """Addresses in one region of memory where no part of the queue lies: `size` from `start` on.
-
-    A buffer inside breaks no rule about addresses, and one unsigned compare says that it is there.
-    """
-
-    start: int
-    size: int
-    offset: int  # where in `dma.bytes` it begins
-
-
-NOWHERE = Window(0, 0, 0)
-
-
-def window(dma: Flat, rings: PackedRings) -> Window:
-    """The largest one. Only `GuestMemory` says where its regions are; else there is none."""
-    low = min(start for start, _ in rings.parts)
-    high = max(start + size for start, size in rings.parts)
-    found = [NOWHERE]
-    for region in dma.regions if isinstance(dma, GuestMemory) else []:
-        end = region.start + region.size
-        spans = [(region.start, min(low, end)), (max(high, region.start), end)]
-        found += [
-            Window(start, stop - start, region.offset + start - region.start)
-            for start, stop in spans
-            if start < stop
-        ]
-    return max(found, key=lambda one: one.size)
-
-
 class Run:
-    """Whole lists of direct descriptors, from `slot` on, that were checked: `batch`.
+    """Whole lists, from `slot` on, that were checked: `batch`. `inside` are their tables, if any.
 
-    `records` is the private copy of the descriptors that `batch` was made of.
+    `records` is the private copy of the descriptors that `batch` was made of. They may go round the
+    end of the ring. Then a lap's wrap counter is that before the end.
     """
 
     def __init__(
-        self, ring: Ring, slot: int, records: Records, batch: Batch, window: Window
+        self,
+        ring: Ring,
+        slot: int,
+        records: Records,
+        batch: Batch,
+        window: Window,
+        inside: Inside | None = None,
     ) -> None:
+        self.size = max(len(records), len(batch.offset))
+        self.inside = inside
         self.slots, self.lists = len(records), len(batch)
         self.batch = batch
         self.writes = bool(np.count_nonzero(batch.write))
-        self.first, self.last = int(batch.heads[0]), int(batch.heads[-1])
         # Where it lies.
-        self.ring, stop = ring, slot + self.slots
-        self._bytes = ring.bytes[slot * SIZE : stop * SIZE]
-        self._addrs, self._words = ring.addrs[slot:stop], ring.words[slot:stop]
+        self.ring, spans = ring, ring.spans(slot, self.slots)
+        self._lives = [
+            (ring.bytes[span.start * SIZE : span.stop * SIZE], at * SIZE) for at, span in spans
+        ]
+        self._addrs = [(slice(at, None), ring.addrs[span]) for at, span in spans]
+        self._words = [(ring.words[span], at * WORD) for at, span in spans]
         # What is expected there, for wrap counter 0 and for 1.
         words = records.view(np.uint64)[1::2] & ~LAP
-        self._both = [words | np.uint64(avail_bits(wrap) << FLAGS) for wrap in (0, 1)]
+        behind = np.arange(self.slots) >= spans[0][1].stop - slot
+        self._both = [words | flags_by(avail_bits, wrap, behind) for wrap in (0, 1)]
         self._want_words = [words.tobytes() for words in self._both]
         self._want: list[bytes] = []  # with the addresses: see `_learn`
-        # What giving it back writes, if nothing was written: the words of all lists but the first.
-        ids = batch.heads[1:].view(np.uint64) << np.uint64(ID)
-        self.used = [ids | np.uint64(used_bits(wrap) << FLAGS) for wrap in (0, 1)]
-        single = self.lists == self.slots
-        self.rest = self._words[1:] if single else self._words
-        self.places = slice(None) if single else batch.starts[1:-1]
+        # Where what it gives back lies, list by list, but for the first.
+        starts = np.cumsum(batch.slots)[:-1]
+        single = self.lists == self.slots and len(spans) == 1
+        self.places = slice(slot + 1, slot + self.slots) if single else (starts + slot) % ring.size
+        self._behind = behind[starts]
+        self._room = room = batch.writable()
+        self.ends = [(int(batch.heads[k]), min(int(room[k]), all_ones(4))) for k in (0, -1)]
+        self._used: dict[Written | int, list[Words]] = {}
         self._window, self._fresh = window, 0
+        if not self._can_move():
+            self._want = [_interleaved(records.view(np.uint64)[0::2], both) for both in self._both]
+
+    def used(self, written: Written | int) -> list[Words]:
+        """The words of used descriptors, but for the first: for wrap counter 0 and for 1.
+
+        What was `written` is 0, or all that may be.
+        """
+        if written not in self._used:
+            room = np.minimum(self._room if written else 0, all_ones(4))
+            flags = np.where(room > 0, WRITE, 0) << FLAGS
+            ids = self.batch.heads << ID
+            words = np.broadcast_to(ids | room | flags, ids.shape)[1:].view(np.uint64)
+            self._used[written] = [
+                words | flags_by(used_bits, wrap, self._behind) for wrap in (0, 1)
+            ]
+        return self._used[written]
+
+    def filled(self, written: Ints, wrap: int) -> Words:
+        """The same for (n,) bytes `written`, of which `is_room_for` was asked."""
+        length = written[1:]
+        words = length | (length > 0) * np.int64(WRITE << FLAGS)
+        return words.view(np.uint64) | self.used(0)[wrap]
+
+    def is_room_for(self, written: Ints, in_order: bool) -> bool:
+        """Whether (n,) bytes may be `written`, and each list is told of: in order, none complete.
+
+        The last one may be.
+        """
+        room = self._room
+        if written.dtype != np.int64 or written.shape != room.shape:
+            return False
+        # As unsigned numbers: less than nothing is far too much.
+        if np.count_nonzero(written.view(np.uint64) > room.view(np.uint64)):
+            return False
+        if in_order and np.count_nonzero(written[:-1] == room[:-1]):
+            return False
+        return int(written[written.argmax()]) <= all_ones(4)
 
     def _prepare(self) -> None:
         """For other addresses with the same `len`, `id` and `flags`: arrays, made once."""
@@ -162,16 +143,31 @@ class Run:
         One compare reads flags and addresses in no certain order. So this is for where the driver
         cannot run meanwhile; elsewhere there is `moved`.
         """
-        same = self._want and self._want[wrap].startswith(self._bytes)
-        return self.batch if same else None
+        if not self._want:
+            return None
+        want = self._want[wrap]
+        for live, at in self._lives:
+            if not want.startswith(live, at):
+                return None
+        if self.inside and not self.inside.again():
+            return None
+        return self.batch
+
+    def _can_move(self) -> bool:
+        """Whether other addresses can be told by themselves."""
+        return self._window is not NOWHERE and self.inside is None
 
     def moved(self, wrap: int, then: Callable[[], None]) -> Batch | None:
         """The batch with new addresses, if all else is the same and they are in the window.
 
         First the words with the flags, each in one piece; `then`; and the addresses behind that.
         """
-        if self._words.tobytes() != self._want_words[wrap]:
+        if not self._can_move():
             return None
+        want = self._want_words[wrap]
+        for words, at in self._words:
+            if not want.startswith(words.tobytes(), at):
+                return None
         if not self._fresh:
             self._prepare()
         self._fresh += 1
@@ -179,13 +175,15 @@ class Run:
             return None
         then()
         # Unsigned: what lies below the window is as far away as what lies above.
-        np.subtract(self._addrs, self._start, out=self._inside)
+        for part, addrs in self._addrs:
+            np.subtract(addrs, self._start, out=self._inside[part][: len(addrs)])
         np.greater(self._inside, self._last, out=self._far)
         if np.count_nonzero(self._far):
             return None
         if self._fresh % RELEARN == 1:
             self._learn()
         np.add(self._signed, self._base, out=self._signed)
+        self._moved.note = None
         return self._moved
 
     def _learn(self) -> None:
@@ -196,20 +194,29 @@ class Run:
 
 
 class Runs(dict[int, Run]):
-    """Runs by the slot where they begin, of `most` slots together."""
+    """Runs by the slot where they begin, of `most` buffers together."""
 
     def __init__(self, most: int) -> None:
         super().__init__()
-        self.most, self.slots = most, 0
+        self.most, self.size = most, 0
 
     def keep(self, slot: int, run: Run) -> None:
         """Remember a run, and forget all others if they would have become too long."""
         old = self.pop(slot, None)
-        self.slots += run.slots - (old.slots if old else 0)
-        if self.slots > self.most:
+        self.size += run.size - (old.size if old else 0)
+        if self.size > self.most:
             self.clear()
-            self.slots = run.slots
+            self.size = run.size
         self[slot] = run
+
+
+def flags_by(bits: Callable[[int], int], wrap: int, behind: Bools) -> Words:
+    """(n,) AVAIL and USED in second words, as `bits` has them for `wrap`.
+
+    What lies `behind` the ring's end has the other wrap counter.
+    """
+    found = np.where(behind, bits(1 - wrap), bits(wrap)) << FLAGS
+    return found.view(np.uint64)
 
 
 def _interleaved(addrs: Words, words: Words) -> bytes:

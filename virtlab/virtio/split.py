@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from virtlab.errors import GuestError
 from virtlab.memory import Dma
-from virtlab.virtio.batch import Batch
+from virtlab.virtio.batch import Batch, Written
 from virtlab.virtio.chain import Chain, check_memory, guests_memory
 from virtlab.virtio.features import Feature, Features
 from virtlab.virtio.layouts import (
@@ -167,12 +167,13 @@ class SplitQueue(Events):
         self._store(self.rings.used_field("idx"), self.used + count)
         self.used += count
 
-    def push_many(self, heads: Batch | npt.ArrayLike, written: npt.ArrayLike | int = 0) -> None:
+    def push_many(self, heads: Batch | npt.ArrayLike, written: npt.ArrayLike | Written = 0) -> None:
         """Give back a batch, or (n,) heads of it, as so many `push` would; the index moves once.
 
-        `written` is (n,) bytes, or one number for all. In order, an element stands for all up to
-        the next chain that is not complete. `ValueError` as `push`, before anything is stored; for
-        bare heads out of order, whose room is not known, only above 2**32 - 1.
+        `written` is (n,) bytes, one number for all, or, of a batch, `WHOLE`. In order, an element
+        stands for all up to the next chain that is not complete. `ValueError` as `push`, before
+        anything is stored; for bare heads out of order, whose room is not known, only above
+        2**32 - 1.
         """
         give_back(self._plural(), heads, written)
 

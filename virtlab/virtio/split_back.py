@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from virtlab.virtio.batch import Batch, Ints
+from virtlab.virtio.batch import WHOLE, Batch, Ints, Written
 from virtlab.virtio.batch_checks import first
 from virtlab.virtio.layouts import MAX_BYTES, USED_ELEM, packer
 from virtlab.virtio.ordering import Order
@@ -35,13 +35,18 @@ from virtlab.wire import all_ones
 if TYPE_CHECKING:
     from virtlab.virtio.split_many import SplitMany
 
+FEW = 5
+"""Below so many elements it is quicker to put each alone."""
+
 ELEMENT = USED_ELEM.itemsize
 _ELEMENT_THEN_USED_IDX = Order.ELEMENT_THEN_USED_IDX
 _LEN, _HIGH = np.array(all_ones(4)), np.array(32)
 _pack_into = packer(USED_ELEM).pack_into
 
 
-def give_back(many: SplitMany, heads: Batch | npt.ArrayLike, written: npt.ArrayLike | int) -> None:
+def give_back(
+    many: SplitMany, heads: Batch | npt.ArrayLike, written: npt.ArrayLike | Written
+) -> None:
     """See `SplitQueue.push_many`."""
     many.follow_map()
     queue, used = many.queue, many.queue.used
@@ -57,6 +62,14 @@ def give_back(many: SplitMany, heads: Batch | npt.ArrayLike, written: npt.ArrayL
         raise ValueError(f"{queue.in_flight} chains are in flight: cannot give {n} back")
     if not n:
         return
+    if written is WHOLE:
+        if seen is not None and (not many.in_order or seen.last_avail == used):
+            _put_whole(many, seen)
+            _show(many, n)
+            return
+        if not isinstance(heads, Batch):
+            raise ValueError("only of a batch it is known what may be written")
+        written = heads.writable()
     length = None if isinstance(written, int) and not written else _lengths(written, n)
     if many.in_order:
         _put_runs(many, seen, ids, length)
@@ -66,13 +79,28 @@ def give_back(many: SplitMany, heads: Batch | npt.ArrayLike, written: npt.ArrayL
         room, largest = _room(heads, seen)
         _check_room(length, room)
         _put(many, _elements(ids, length, largest).data.cast("B"))
+    _show(many, n)
+
+
+def _show(many: SplitMany, n: int) -> None:
+    """The index: `n` more are used."""
+    queue = many.queue
     queue.barrier(_ELEMENT_THEN_USED_IDX)
-    used += n
+    used = queue.used + n
     if many.views is None:
         queue._store(queue.rings.used_field("idx"), used)
     else:
         many.views.used[IDX] = used & 0xFFFF
     queue.used = used
+
+
+def _put_whole(many: SplitMany, seen: Seen) -> None:
+    """What was `seen` here goes back, written completely: in order it is one element (2.7.9)."""
+    if many.in_order and many.views is not None:
+        at = (many.queue.used & many.size - 1) * ELEMENT
+        many.views.elements[at : at + ELEMENT] = seen.whole()[-ELEMENT:]
+    else:
+        _put(many, seen.whole())
 
 
 def _put(many: SplitMany, raw: memoryview) -> None:
@@ -113,9 +141,16 @@ def _put_runs(many: SplitMany, seen: Seen | None, ids: Ints, length: Ints | None
     _check_room(length, room)
     last = length != room
     last[-1] = True
+    if np.count_nonzero(last) == len(ids):
+        _put(many, _elements(ids, length, largest).data.cast("B"))
+        return
     ends = np.flatnonzero(last)
     begins = np.concatenate(([0], ends[:-1] + 1))
-    _put_singly(many, begins, _elements(ids[ends], length[ends], largest))
+    elements = _elements(ids[ends], length[ends], largest)
+    if many.views is None or len(ends) < FEW:
+        _put_singly(many, begins, elements)
+    else:
+        np.frombuffer(many.views.elements, np.int64)[used + begins & many.size - 1] = elements
 
 
 def _put_singly(many: SplitMany, places: Iterable[int], elements: Ints) -> None:

@@ -12,7 +12,8 @@ The rule that keeps it simple: as in `split_single`. What comes of the guest's b
 and whatever is not as expected is left to the walk.
 
 A table may change while the descriptor that refers to it does not. So tables are gathered each
-time. Chains whose descriptors are no neighbours are not kept: they are walked each time.
+time, and compared as `table_shadow` says. Chains whose descriptors are no neighbours are not kept:
+they are walked each time.
 
 Source: virtio 1.3 2.7.5, 2.7.5.3, 2.7.6; what it gains is in `benchmarks/split_rows.py`.
 """
@@ -27,11 +28,12 @@ from virtlab.memory import Flat
 from virtlab.virtio.batch import Batch, Ints
 from virtlab.virtio.batch_checks import Records, fields, gather
 from virtlab.virtio.chain import Span
-from virtlab.virtio.split_shadow import Seen
+from virtlab.virtio.split_shadow import PAUSE, Seen
 from virtlab.virtio.split_single import Moved, OfRing, Single
 from virtlab.virtio.split_steps import SIZE
 from virtlab.virtio.split_views import SplitViews
 from virtlab.virtio.split_walk import Found, Place
+from virtlab.virtio.table_shadow import Inside
 from virtlab.wire import all_ones
 
 
@@ -92,18 +94,32 @@ class Tables(Moved):
             return False
         if self.batch.heads is not ring.batch.heads:
             self._set_heads(ring.batch.heads)
-        return super().read(dma, parts)
+        found = super().read(dma, parts)
+        if found and not self._pause:
+            self._inside, self.valid = Inside(dma.bytes, self._places, self._records), True
+        return found
+
+    def again(self) -> bool:
+        """See `Seen.again`."""
+        if self._pause or not self.valid:
+            self._pause = max(0, self._pause - 1)
+            return False
+        if self._ring.again() and self._inside.again():
+            return True
+        self._pause = PAUSE
+        return False
 
     def move(self, start: int) -> bool:
         """See `Seen.move`."""
         moved = self._ring.move(start)
-        self.start = self._ring.start
+        self.start, self.valid = self._ring.start, self.valid and moved
         return moved
 
     def _copy(self) -> tuple[Ints, Ints] | None:
         self._ring.batch.offset.take(self._whose, 0, self._places, "clip")
         self._places += self._behind
-        return fields(gather(self._dma.bytes, self._places))
+        self._records = gather(self._dma.bytes, self._places)
+        return fields(self._records)
 
 
 class Referring(Single):

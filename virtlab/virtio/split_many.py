@@ -63,6 +63,7 @@ class SplitMany:
         self.events = Feature.RING_EVENT_IDX in queue.features
         self.in_order = Feature.IN_ORDER in queue.features
         self.parts = queue.rings.parts
+        self._nothing = Batch.of((), self.dma)
         self._bind()
 
     def follow_map(self) -> None:
@@ -92,6 +93,8 @@ class SplitMany:
         if views is None:
             return self._singly(limit)
         n = (views.avail[IDX] - queue.last_avail) & 0xFFFF
+        if not n:
+            return self._nothing
         if n + queue.last_avail - queue.used > self.size or n < FEW:
             return self._singly(limit)
         if limit is not None and limit < n:
@@ -116,6 +119,8 @@ class SplitMany:
         """
         if seen is None or seen.n != n:
             seen = self._moved(start, n)
+            if seen is not None and seen.again():
+                return seen
         if seen is not None and seen.read(self.dma, self.parts):
             return seen
         if isinstance(seen, Straight | Tables):

@@ -18,9 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from virtlab.memory import Flat
 from virtlab.virtio.batch import Batch, Ints
 from virtlab.virtio.chain import Span
+from virtlab.wire import all_ones
 
 PAUSE = 7
 """After bytes that had changed, so many laps are not compared."""
@@ -74,6 +77,7 @@ class Seen:
         self._set_heads(batch.heads)
         self.last_avail = NEVER  # where it was taken last, since it was read
         self._room: tuple[Ints, int] | None = None
+        self._whole: memoryview | None = None
         self._pause = 0
 
     def _set_heads(self, heads: Ints) -> None:
@@ -85,6 +89,14 @@ class Seen:
             room = self.batch.writable()
             self._room = room, int(room[room.argmax()])
         return self._room
+
+    def whole(self) -> memoryview:
+        """The bytes of the used elements of all, if all that may be written was written."""
+        if self._whole is None:
+            # Their `len` may be less than was written.
+            length = np.minimum(self.writable()[0], all_ones(4))
+            self._whole = (length << 32 | self.batch.heads).data.cast("B")
+        return self._whole
 
     def read(self, dma: Flat, parts: Sequence[Span]) -> bool:
         """Look anew, in the same way as then. False: for this kind of batch there is none."""

@@ -65,7 +65,7 @@ class Moved(Seen):
 
         `parts` are the queue's own. False does not say what is wrong, or where.
         """
-        self.valid, self.last_avail = False, NEVER
+        self.valid, self.last_avail, self._whole, self.batch.note = False, NEVER, None, None
         words = self._copy()
         if words is None:
             return False
@@ -158,8 +158,8 @@ class OfRing(Moved):
         entries, said = self._entries, bytes(self._entries.copy)
         entries.aim(self._views.entry_bytes, start)
         entries.take()
-        same, self.valid = entries.copy == said, False
-        self.start = start if same else self.start
+        same = entries.copy == said
+        self.start, self.valid = start if same else self.start, self.valid and same
         entries.aim(self._views.entry_bytes, self.start)
         if self._head >= 0:
             self._aim(self._head)
