@@ -438,7 +438,7 @@ show.Quiz([
 #
 # **Exercise**: tasks 8 and 9 of [problem set 3](../exercises/ps03/ps03.ipynb): one disk for many, one card for all, and a cable that is none.
 #
-# **Next**: lesson 12, the path of one request. Where do all these exits and copies go, and which of them does virtio save?
+# **Next**: [lesson 12](12_why_virtio.ipynb), the path of one request. Where do all these exits and copies go, and which of them does virtio save?
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

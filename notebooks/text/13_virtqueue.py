@@ -15,7 +15,7 @@
 # - **hand over** a queue by one page number, and by three addresses, register by register;
 # - **say** who notices a wrong number, when, and by which clause.
 #
-# *40 minutes. Builds on lessons 04 and 11. Topics S33, S36 and S37. It stands for the lecture's slides "Virtqueue initialization" and "Virtqueue data structure".*
+# *40 minutes. Builds on lessons 04 and 12. Topics S33, S36 and S37. It stands for the lecture's slides "Virtqueue initialization" and "Virtqueue data structure".*
 
 # %% [markdown] tags=["topic:S33"]
 # ## The picture
@@ -31,7 +31,7 @@ show.vring_map(SplitRings.placed(0x21000, 8))
 # %% [markdown] tags=["topic:S33"]
 # A **virtqueue** is a channel between a driver in the guest and a device in the VMM. It is a *part of guest memory*, and no more. Its layout is called the **vring**. What goes through it are **virtio-buffers**, scatter-gather lists of other guest memory (lesson 14).
 #
-# [Lesson 11](11_kinds_of_devices.ipynb) ended with a device that exists nowhere but in the VMM. Now we plug in another one, the smallest virtio device there is: it fills buffers with random bytes. We give our VM two of them. One is a PCI card. The other is a window of 512 bytes in memory, as small machines without PCI have it.
+# In [lesson 12](12_why_virtio.ipynb) our back-end knew where the queue is. Nobody had told us how. Now we plug in the smallest virtio device there is: it fills buffers with random bytes. We give our VM two of them. One is a PCI card. The other is a window of 512 bytes in memory, as small machines without PCI have it.
 
 # %%
 from virtlab.interrupts import IrqLine
@@ -401,7 +401,7 @@ for name, transport in {"legacy PCI": legacy, "modern PCI": modern, "MMIO": mmio
 #
 # ## How real systems do it
 #
-# QEMU's block device offers queues of 256 entries unless told otherwise, and network cards have two queues and more. Linux lays out a queue in one piece if it can. If so much memory is not to be had, it halves the size and tries again. A legacy device knows no other size, so there it gives up. A legacy ring above 16 TiB it calls a "platform bug". QEMU maps the three parts when it learns their addresses, so it notices missing memory earlier than our device does. With vhost (lesson 18) the VMM passes the addresses on to the host's kernel, and then stays out of the way. Where the guest has an IOMMU, the addresses are not gpas but IOVAs, if the feature `ACCESS_PLATFORM` is negotiated. Our driver has gpas only. A real one also sets an interrupt vector for each queue in the same place (lesson 15).
+# QEMU's block device offers queues of 256 entries unless told otherwise, and network cards have two queues and more. Linux lays out a queue in one piece if it can. If so much memory is not to be had, it halves the size and tries again. A legacy device knows no other size, so there it gives up. A legacy ring above 16 TiB it calls a "platform bug". QEMU maps the three parts when it learns their addresses, so it notices missing memory earlier than our device does. With vhost (lesson 12) the VMM passes the addresses on to the host's kernel, and then stays out of the way. Where the guest has an IOMMU, the addresses are not gpas but IOVAs, if the feature `ACCESS_PLATFORM` is negotiated. Our driver has gpas only. A real one also sets an interrupt vector for each queue in the same place (lesson 15).
 #
 # ## Quiz
 

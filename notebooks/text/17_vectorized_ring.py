@@ -458,7 +458,7 @@ show.Quiz([
 #
 # **Exercise**: the last task of [problem set 4](../exercises/ps04/ps04.ipynb): walk 4096 chains at once.
 #
-# **Next**: lesson 18, where the guest is hostile on purpose.
+# **Next**: [lesson 18](18_hostile_guest.ipynb), where the guest is hostile on purpose.
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>
