@@ -174,7 +174,7 @@ def test_standard_input_is_the_same():
     assert json.loads(done.stdout)["name"] == "vq_split"
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", gzip.compress(b"x"), b"PK\5\6" + bytes(18)])
+@pytest.mark.parametrize("data", [b"", b"PK", gzip.compress(b"x", mtime=0), b"PK\5\6" + bytes(18)])
 def test_a_file_that_is_none_is_one_line_and_status_2(capsys, tmp_path, data):
     path = tmp_path / "snapshot.npz"
     path.write_bytes(data)
