@@ -42,11 +42,11 @@ class Card(Function):
 
 
 class Rig:
-    """`root` in two spaces, RAM from 0, and a Cpu."""
+    """`root` in two spaces, `ram` bytes of RAM from 0, and a Cpu."""
 
-    def __init__(self):
+    def __init__(self, ram=RAM):
         self.trace = Trace()
-        self.ram = GuestMemory(RAM)
+        self.ram = GuestMemory(ram)
         self.ports = AddressSpace("port", 16, self.trace, ("in", "out"), max_size=4)
         self.memory = AddressSpace("memory", 52, self.trace)
         self.memory.map_ram(self.ram)

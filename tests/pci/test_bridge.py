@@ -9,7 +9,7 @@ from tests.pci.test_routing import bar
 from virtlab.errors import DmaFault
 from virtlab.guest.pci_resources import enumerate_pci
 from virtlab.pci.bridge import PciBridge, Window, of_source, windows
-from virtlab.pci.bus import Bus, place
+from virtlab.pci.bus import Bus
 from virtlab.pci.config import Header, Type1
 from virtlab.pci.express import POWER_AT, PciePciBridge
 
@@ -179,4 +179,4 @@ def test_a_bus_in_words():
     rig = Rig().plug_everything()
     enumerate_pci(rig.cpu)
     assert repr(rig.switch.upstream.below) == "Bus(02, internal, 2 functions)"
-    assert place(rig.switch.downstream[1]) == "02:01.0"
+    assert str(rig.switch.downstream[1]).startswith("02:01.0 ")

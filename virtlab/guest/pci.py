@@ -12,7 +12,7 @@ has ECAM's address, and the ISA bridge that routes interrupts.
 The rule that keeps it simple: a `Found` is what the scan learned. The later steps only read it.
 
 Source: PCI Local Bus 3.0, 6.1, 6.2.5.1; PCI-to-PCI Bridge 1.2, 3.2.5; PCI Express 3.0, 7.2. Left
-out: hot plug, resizable BARs, Enhanced Allocation, assigning virtual functions.
+out: hot plug, resizable BARs, Enhanced Allocation; virtual functions, which are in `pci_sriov`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,10 @@ class EcamAccess:
 
 @dataclass
 class FoundBar:
-    """One BAR as the scan sized it: `size` bytes of `space`, `bits` wide; `address` once given."""
+    """One BAR as the scan sized it: `size` bytes of `space`, `bits` wide; `address` once given.
+
+    `register` and `align` are given where they are not those of BAR `index` and not `size`.
+    """
 
     index: int
     space: Literal["memory", "port"]
@@ -106,6 +109,8 @@ class FoundBar:
     bits: int
     prefetchable: bool
     address: int | None = None
+    register: int | None = None
+    align: int | None = None
 
 
 @dataclass
@@ -201,16 +206,15 @@ def size_bars(access: Access, place: Place, count: int) -> list[FoundBar]:
     access.write(place, Header.COMMAND.offset, 2, command & ~decoding)
     bars, index = [], 0
     while index < count:
-        bar = _size_bar(access, place, index)
+        bar = size_bar(access, place, Type0.BAR0.offset + 4 * index, index)
         bars += [bar] if bar is not None else []
         index += 2 if bar is not None and bar.bits == 64 else 1
     access.write(place, Header.COMMAND.offset, 2, command)
     return bars
 
 
-def _size_bar(access: Access, place: Place, index: int) -> FoundBar | None:
-    """All ones in, what can be written back out: the lowest bit of it is the size."""
-    at = Type0.BAR0.offset + 4 * index
+def size_bar(access: Access, place: Place, at: int, index: int) -> FoundBar | None:
+    """All ones in at offset `at`, what can be written back out: its lowest bit is the size."""
     writable = _writable(access, place, at)
     memory = BAR_FIELDS["memory"]
     if memory["IO"].get(writable):

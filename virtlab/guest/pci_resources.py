@@ -103,7 +103,7 @@ def _extent(piece: Piece) -> tuple[int, int]:
     if piece.plan is not None:
         return piece.plan.size, piece.plan.align
     assert piece.bar is not None
-    return piece.bar.size, piece.bar.size
+    return piece.bar.size, piece.bar.align or piece.bar.size
 
 
 def kind_of(bar: FoundBar) -> Kind:
@@ -147,7 +147,7 @@ def program(access: Access, functions: Iterable[Found]) -> None:
 
 
 def _write_bar(access: Access, place: Place, bar: FoundBar) -> None:
-    at = Type0.BAR0.offset + 4 * bar.index
+    at = Type0.BAR0.offset + 4 * bar.index if bar.register is None else bar.register
     if bar.address is not None:
         access.write(place, at, 4, bar.address & all_ones(4))
         if bar.bits == 64:
@@ -235,11 +235,17 @@ ROUTERS = {
 
 
 def enumerate_pci(
-    cpu: Cpu, access: Access | None = None, windows: Windows | None = None
+    cpu: Cpu,
+    access: Access | None = None,
+    windows: Windows | None = None,
+    scan: Scan | None = None,
 ) -> list[Found]:
-    """All of it, as firmware does it at power-on: the functions of bus 0 and what is below."""
+    """All of it, as firmware does it at power-on: the functions of bus 0 and what is below.
+
+    `scan` is one that finds more, by the same `access`.
+    """
     way = access or PortAccess(cpu)
-    functions = Scan(way).run()
+    functions = (scan or Scan(way)).run()
     assign(functions, windows or Windows())
     program(way, functions)
     route(cpu, way, functions)

@@ -16,7 +16,7 @@ Source: PCI Local Bus 3.0, 6.2.5.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from virtlab.bus import SIZES, Device, cycles
 from virtlab.pci.config import BAR_FIELDS, Header
@@ -100,6 +100,24 @@ class Bar(NamedTuple):
         """The low `size` bytes of `value` to `offset`, in accesses that the device can take."""
         for at, n, shift in cycles(offset, size, self.width):
             self.device.write(at, n, value >> shift & all_ones(n))
+
+
+class Share(Protocol):
+    """What a virtual function has instead of BARs of its own (`sriov_functions`)."""
+
+    @property
+    def source_id(self) -> int:
+        """Where the physical function's registers put it."""
+
+    @property
+    def awake(self) -> bool:
+        """Whether the physical function is."""
+
+    def decodes(self, bar: Bar) -> bool:
+        """Whether the memory behind `bar` answers."""
+
+    def address(self, bar: Bar) -> int:
+        """Where it does."""
 
 
 def check(bar: Bar, header: Header) -> None:

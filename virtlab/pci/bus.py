@@ -53,8 +53,8 @@ class Route(NamedTuple):
 class Bus:
     """One bus of a kind, below `bridge`; the root bus has none. `functions` by device, function.
 
-    `virtual` are the virtual functions, by the distance of their routing ids from the id of device
-    0, function 0 here. At 256 and more they are on the next bus number, and still on this bus.
+    `virtual` are VFs, by the distance of their routing ids from the bus's first one. From 256 on
+    they are on the next bus number, and still on this bus.
     """
 
     def __init__(self, kind: Kind, bridge: Bridge | None = None) -> None:
@@ -116,9 +116,8 @@ class Bus:
     def find(self, bus: int, device: int, number: int) -> Function | None:
         """Who answers here to a configuration request for `bus`:`device`.`number`.
 
-        To the one device at the end of a link a port passes device 0 only, unless it forwards ARI:
-        then the device number is a part of the function's (PCI Express 3.0, 6.13). What is meant
-        for another bus number, it passes as it is (SR-IOV 1.1, 2.1.2).
+        Down a link a port passes device 0 only, unless it forwards ARI (PCI Express 3.0, 6.13).
+        What is meant for another bus number, it passes as it is (SR-IOV 1.1, 2.1.2).
         """
         ari = self.bridge is not None and self.bridge.forwards_ari
         if bus == self.number and device and self.kind == "link" and not ari:
@@ -235,8 +234,7 @@ class Bus:
     def set_intx(self, device: int, number: int, pin: int, level: bool) -> None:
         """A function drives its pin, 1 to 4. Wires of one name are shared (PCI 3.0, 2.2.6).
 
-        Behind a bridge a pin changes its name with the device (PCI bridge 1.2, 9.1; PCI Express
-        3.0, 2.2.8.1).
+        Behind a bridge its name changes with the device (PCI bridge 1.2, 9.1; PCIe 3.0, 2.2.8.1).
         """
         key = (device, number, pin)
         if level == (key in self._asserted):
@@ -271,8 +269,3 @@ def swizzle(device: int, pin: int) -> int:
     [2, 3, 4, 1]
     """
     return (device + pin - 1) % 4 + 1
-
-
-def place(function: Function) -> str:
-    """`02:00.0`."""
-    return bdf_text(function.source_id)

@@ -6,8 +6,7 @@
 Those that only dumps have are in `layouts`, and so is the list of all that are known.
 
 Source: PCI Express 3.0, 7.10 (AER), 7.11 (virtual channels), 7.12 (serial number), 7.16 (ACS), 7.23
-(ARI); PCI Express ATS 1.1, 5.1; SR-IOV 1.1, 3.3. SR-IOV is layout only: nothing here makes virtual
-functions.
+(ARI); PCI Express ATS 1.1, 5.1; SR-IOV 1.1, 3.3. `sriov` brings that capability to life.
 """
 
 from __future__ import annotations
@@ -243,9 +242,19 @@ class Acs(ExtendedCapability):
     )
 
     @property
+    def validates(self) -> bool:
+        """Whether a request from below must carry a bus number that is below (6.12.1.1)."""
+        return bool(Acs.CONTROL.SOURCE_VALIDATION.get(self.CONTROL))
+
+    @property
     def redirects(self) -> bool:
         """Whether requests of a peer go up to the root."""
         return bool(Acs.CONTROL.P2P_REQUEST_REDIRECT.get(self.CONTROL))
+
+    @property
+    def forwards(self) -> bool:
+        """Whether a request to where it came from goes up too, instead of being refused."""
+        return bool(Acs.CONTROL.UPSTREAM_FORWARDING.get(self.CONTROL))
 
 
 class Ari(ExtendedCapability):
@@ -312,6 +321,7 @@ class SrIov(ExtendedCapability):
     CONTROL = Reg(
         0x08,
         2,
+        rw=0x0019,
         fields={
             "VF_ENABLE": Bits(0),
             "MIGRATION_ENABLE": Bits(1),
@@ -325,7 +335,7 @@ class SrIov(ExtendedCapability):
     STATUS = Reg(0x0A, 2, fields={"MIGRATION": Bits(0)}, spec=f"{_SRIOV}.4", doc="Migration.")
     INITIAL_VFS = Reg(0x0C, 2, spec=f"{_SRIOV}.5", doc="VFs that there are at first.")
     TOTAL_VFS = Reg(0x0E, 2, spec=f"{_SRIOV}.6", doc="VFs that there can be.")
-    NUM_VFS = Reg(0x10, 2, spec=f"{_SRIOV}.7", doc="VFs that software wants.")
+    NUM_VFS = Reg(0x10, 2, rw=all_ones(2), spec=f"{_SRIOV}.7", doc="VFs that software wants.")
     FUNCTION_DEPENDENCY = Reg(0x12, 1, spec=f"{_SRIOV}.8", doc="Which PFs belong together.")
     FIRST_VF_OFFSET = Reg(0x14, 2, spec=f"{_SRIOV}.9", doc="From the PF's id to the first VF's.")
     VF_STRIDE = Reg(0x16, 2, spec=f"{_SRIOV}.10", doc="From one VF's id to the next.")

@@ -18,13 +18,13 @@ Source: PCI Local Bus 3.0, 2.2.6 and 6.2 to 6.8; PCI Express 3.0, 6.1 and 6.6.2.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from virtlab.bus import Device
 from virtlab.errors import DmaFault
 from virtlab.interrupts import IrqLine, Msi
 from virtlab.pci import capabilities
-from virtlab.pci.bars import ROM_REGISTER, Bar, Space, check
+from virtlab.pci.bars import ROM_REGISTER, Bar, Share, Space, check
 from virtlab.pci.config import ConfigSpace, Header, Type0
 from virtlab.pci.msix import MsixTable
 from virtlab.pci.requests import Requests
@@ -48,31 +48,12 @@ class Identity(NamedTuple):
     subsystem: int = 0
 
 
-class Share(Protocol):
-    """What a virtual function has instead of BARs of its own (`sriov_functions`)."""
-
-    @property
-    def source_id(self) -> int:
-        """Where the physical function's registers put it."""
-
-    @property
-    def awake(self) -> bool:
-        """Whether the physical function is."""
-
-    def decodes(self, bar: Bar) -> bool:
-        """Whether the memory behind `bar` answers."""
-
-    def address(self, bar: Bar) -> int:
-        """Where it does."""
-
-
 class Function:
     """One function of a PCI device. `pin` is 0 for none, or 1 to 4 for INTA to INTD.
 
     `header` is a `Type0` unless given. `bus`, `device` and `number` say where it is plugged in;
     `below` is the bus behind it, if it is a bridge. `awake` is false while it is in D3hot.
-    A virtual function has a `share`; a physical one calls `shared` whenever it looks at its
-    registers.
+    A virtual function has a `share`; a physical one calls `shared` when it looks at its registers.
     """
 
     def __init__(
@@ -270,7 +251,7 @@ class Function:
         if (msi := self.config.find(capabilities.Msi)) is not None:
             msi.unmasked(self.send)
         status = Header.STATUS.INTERRUPT_STATUS
-        level = self.irq.level and self.share is None  # a VF has no INTx (SR-IOV 1.1, 3.4.1.4)
+        level = self.irq.level and self.share is None  # a VF has no INTx (SR-IOV 1.1, 3.4.1)
         self.header.STATUS = status.put(self.header.STATUS, level)
         pin = self.header.INTERRUPT_PIN
         if self.bus is not None and pin:

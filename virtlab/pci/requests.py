@@ -11,6 +11,7 @@ packet needs to be drawn and no function has a register.
 The rule that keeps it simple: `offset_many` says no to every address that anybody on the way could
 claim or stop, without asking whether it would. What it says no to, goes the way of single requests.
 And while somebody watches packets, or the way is closed, there is no array at all: `one_array`.
+What was taken before that is on its way, and is finished in the array as it was.
 
 Source: PCI Local Bus 3.0, 6.2.2; PCI Power Management 1.2, 5.4.1; PCI-to-PCI Bridge 1.2, 4.
 """
@@ -92,6 +93,7 @@ class Requests:
         # What `_way` and the memory behind it were found from.
         self._found: tuple[object, ...] = ()
         self._memory: Flat | None = None
+        self._last: Flat | None = None  # the last that there was
 
     # -- one by one
 
@@ -128,7 +130,11 @@ class Requests:
 
     @property
     def bytes(self) -> Bytes:
-        """The array of the memory behind it. `TypeError` while there is none."""
+        """The array of the memory behind it; while it is none, the last one.
+
+        A batch that is taken is requests on their way: who closes the way, or begins to watch it,
+        does not stop those. `TypeError` where there never was an array.
+        """
         return self._flat().bytes
 
     @property
@@ -161,6 +167,7 @@ class Requests:
 
     def _flat(self) -> Flat:
         memory = self._look()
+        memory = memory if memory is not None else self._last
         if memory is None:
             raise TypeError("requests that are watched, or refused, are no array")
         return memory
@@ -182,6 +189,7 @@ class Requests:
         found = (changes, watched, generation)
         if found != self._found or there is not self._memory:
             self._found, self._memory, self._count = found, there, self._count + 1
+            self._last = there if there is not None else self._last
         return there
 
 

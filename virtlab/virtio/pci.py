@@ -138,6 +138,8 @@ class VirtioPci(Function):
     or transitional function of a device type that never had one.
     """
 
+    transport: ClassVar[type[PciTransport]] = PciTransport
+
     def __init__(
         self,
         device: VirtioDevice,
@@ -151,7 +153,7 @@ class VirtioPci(Function):
         super().__init__(identity, name=name or type(device).__name__, pin=1)
         self.isr = 0
         self._registers: list[RegisterFile] = []
-        self.core = PciTransport(device, self.dma, self._signal, _ONLY[interface], trace, ring)
+        self.core = self.transport(device, self.dma, self._signal, _ONLY[interface], trace, ring)
         self.core.name = self.name
         self.core.on_reset = self._cleared
         if interface != "modern":
