@@ -1,5 +1,6 @@
 """A chain: what is read and written through it, and the rules about its buffers."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -134,17 +135,48 @@ def test_overlap(one, other):
 
 
 class Scattered:
-    """Pages that lie apart: a view spans one page only, and only some exist."""
+    """Pages that lie apart: a view spans one page only, and only some exist.
 
-    def __init__(self, pages):
-        self.pages = pages
+    Those of `fixed` may not be written.
+    """
+
+    def __init__(self, pages, fixed=()):
+        self.pages, self.fixed = pages, fixed
         self.views = 0
+        self.refused = []
 
     def view(self, iova, length):
         self.views += 1
         first, last = iova // 4096, (iova + length - 1) // 4096
         if first != last or first not in self.pages:
             raise DmaFault("not in one piece", iova, length)
+        view = np.zeros(length, np.uint8)
+        view.flags.writeable = first not in self.fixed
+        return view
+
+    def write(self, iova, data):
+        self.refused.append((iova, data))
+        raise DmaFault("for reading", iova, len(data))
+
+
+@pytest.mark.parametrize(
+    ("buffer", "at"), [((0x2010, 8), 0x2010), ((0x1800, 0x1000), 0x2000), ((0x1FFF, 2), 0x2000)]
+)
+def test_what_the_device_shall_write_it_may_write(buffer, at):
+    """The write that the device would make is refused before the chain is taken, once."""
+    dma = Scattered({1, 2, 3}, fixed={2})
+    with pytest.raises(GuestError) as caught:
+        check_memory(dma, [Buffer(*buffer, True)], CLAUSES)
+    assert caught.value.spec == "address"
+    assert dma.refused == [(at, b"\0")]
+    check_memory(dma, [Buffer(*buffer, False)], CLAUSES)
+
+
+def test_a_memory_that_lets_a_write_through_is_not_believed():
+    dma = Scattered({1}, fixed={1})
+    dma.write = lambda iova, data: None
+    with pytest.raises(GuestError, match="may only read there"):
+        check_memory(dma, [Buffer(0x1000, 8, True)], CLAUSES)
 
 
 def test_memory_may_lie_in_many_places():

@@ -86,6 +86,23 @@ def ring(options: argparse.Namespace) -> str:
     return run(options)
 
 
+# -- vtd
+
+
+def vtd_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``virtlab inspect vtd``."""
+    from virtlab.course.inspect_vtd import arguments
+
+    arguments(parser)
+
+
+def vtd(options: argparse.Namespace) -> str:
+    """The VT-d tables of a memory snapshot: who reaches which memory."""
+    from virtlab.course.inspect_vtd import run
+
+    return run(options)
+
+
 SUBJECTS = (
     Subject(
         "pci",
@@ -100,6 +117,13 @@ SUBJECTS = (
         "virtlab inspect ring snapshot.npz",
         ring_arguments,
         ring,
+    ),
+    Subject(
+        "vtd",
+        "say which memory a device reaches, by the VT-d tables of a memory snapshot",
+        "virtlab inspect vtd snapshot.npz --source 00:03.0 --iova 0xfffe0000",
+        vtd_arguments,
+        vtd,
     ),
 )
 

@@ -1,12 +1,15 @@
-"""Memory behind the VT-d unit of a snapshot: the second-level walk, and nothing else.
+"""Memory behind the VT-d unit of a snapshot: the registers that were saved, and `iommu.walk`.
 
-    root table [bus] -> context table [device, function] -> page tables of 3 to 5 levels -> page
+    manifest   GSTS, RTADDR, CAP, ECAP           is it on, where are the tables, what can it do
+    memory     root, context, tables -> page     `walk.translate`, entry by entry
 
-The rule that keeps it simple: it reads, one entry a level, and remembers nothing. There is no
-IOTLB, so each access sees the tables as they are in memory.
+The rule that keeps it simple: it reads, and remembers nothing. There is no IOTLB here, so each
+access sees the tables as they are in memory.
 
-Source: VT-d 9.1 (root entry), 9.3 (context entry), 9.8 (second-level entries), 10.4.5 and 10.4.6
-(the registers). Left out: scalable mode, first-level and nested translation, writes.
+A snapshot may name a register of eight bytes as one number, or as two halves of four bytes. A half
+that is not named is 0.
+
+Source: VT-d 3.0, 10.4.2, 10.4.3, 10.4.5 and 10.4.6. Left out: scalable mode, writes.
 """
 
 from __future__ import annotations
@@ -16,41 +19,78 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from virtlab.errors import DmaFault
+from virtlab.iommu.capabilities import Capabilities
+from virtlab.iommu.context import Memory
+from virtlab.iommu.registers import VtdRegisters
+from virtlab.iommu.walk import Walk, translate
 from virtlab.memory import PAGE, Bytes, GuestMemory
-from virtlab.wire import Bits
+from virtlab.registers import Reg
+from virtlab.wire import all_ones
 
-GSTS, RTADDR = 0x01C, 0x020
-"""Offsets of the global status register and of the root table address register."""
+GSTS, RTADDR = VtdRegisters.GSTS, VtdRegisters.RTADDR
 
-TES = Bits(31)
-"""GSTS: translation is on."""
+ANY = Capabilities(host_width=52)
+"""What a unit can do of which nothing is known: all."""
 
-TTM = Bits(11, 10)
-"""RTADDR: the kind of tables; 0 is legacy mode."""
 
-PRESENT = Bits(0)
-TRANSLATION_TYPE = Bits(3, 2)
-ADDRESS_WIDTH = Bits(2, 0)
-READ, WRITE = Bits(0), Bits(1)
-LARGE, LARGE_LEVELS = Bits(7), (2, 3)
-FRAME = Bits(51, 12)
-
-PASS_THROUGH = 2
-"""TRANSLATION_TYPE of a device whose addresses are guest-physical."""
+def saved(registers: Mapping[int, int], register: Reg) -> int:
+    """The value of a register that the manifest names whole or in halves; 0 if it names none."""
+    low, half = registers.get(register.offset, 0), all_ones(4)
+    if register.width == 8 and low <= half:
+        low |= (registers.get(register.offset + 4, 0) & half) << 32
+    return low & all_ones(register.width)
 
 
 def root_table(registers: Mapping[int, int]) -> int | None:
     """RTADDR where translation is on, None where it is off or there is no unit."""
-    return registers.get(RTADDR) if TES.get(registers.get(GSTS, 0)) else None
+    on = GSTS.TES.get(saved(registers, GSTS))
+    return saved(registers, RTADDR) if on else None
+
+
+def is_scalable(root: int) -> bool:
+    """Whether RTADDR says that the tables are of scalable mode."""
+    return bool(RTADDR.TTM.get(root))
+
+
+def capabilities_of(registers: Mapping[int, int]) -> Capabilities:
+    """What the unit can do. One whose CAP was not saved can do all."""
+    cap = saved(registers, VtdRegisters.CAP)
+    if not cap:
+        return ANY
+    return Capabilities.of(cap, saved(registers, VtdRegisters.ECAP))
+
+
+def walk_any(
+    memory: Memory, root: int, capabilities: Capabilities, source_id: int, iova: int
+) -> Walk:
+    """The way of `iova`, for whatever right its page gives; for none, the way of a read."""
+    tables = root & RTADDR.RTA.mask
+    read, write = (
+        translate(memory, tables, capabilities, source_id, iova, write) for write in (False, True)
+    )
+    return write if read.reason is not None and write.reason is None else read
 
 
 class SavedIommu:
-    """A `Dma` for reading: `source_id` is the requester, `root` is what RTADDR holds."""
+    """A `Dma` for reading: `source_id` is the requester, `root` is what RTADDR holds.
 
-    def __init__(self, memory: GuestMemory, root: int, source_id: int) -> None:
+    `DmaFault` if that says scalable mode.
+    """
+
+    def __init__(
+        self,
+        memory: GuestMemory,
+        root: int,
+        source_id: int,
+        capabilities: Capabilities = ANY,
+    ) -> None:
         self.memory = memory
         self.root = root
         self.source_id = source_id
+        self.capabilities = capabilities
+
+        if is_scalable(root):
+            raise DmaFault("the unit is in scalable mode, which is not read", root, 16)
 
     def read(self, iova: int, length: int) -> bytes:
         """A copy of `length` bytes; `DmaFault` where they are not mapped or were not saved."""
@@ -66,34 +106,10 @@ class SavedIommu:
 
     def translate(self, iova: int) -> int:
         """The guest-physical address that the device means by `iova`. `DmaFault` if none."""
-        low, high = self._context()
-        if TRANSLATION_TYPE.get(low) == PASS_THROUGH:
-            return iova
-        levels = ADDRESS_WIDTH.get(high) + 2
-        if iova >> 12 + 9 * levels:
-            raise DmaFault(f"not mapped: more bits than {levels} levels have", iova, 1)
-        table = low & FRAME.mask
-        for level in range(levels, 0, -1):
-            shift = 12 + 9 * (level - 1)
-            entry = self.memory.load(table + (iova >> shift) % 512 * 8, 8)
-            if not READ.get(entry) | WRITE.get(entry):
-                raise DmaFault(f"not mapped: no entry at level {level}", iova, 1)
-            table = entry & FRAME.mask
-            if level == 1 or (level in LARGE_LEVELS and LARGE.get(entry)):
-                return table >> shift << shift | iova % (1 << shift)
-        raise AssertionError("a walk ends at level 1")  # pragma: no cover
-
-    def _context(self) -> tuple[int, int]:
-        """The two halves of the device's context entry."""
-        if TTM.get(self.root):
-            raise DmaFault("the unit is in scalable mode, which is not read", self.root, 16)
-        table = self.root & FRAME.mask
-        for index in (self.source_id >> 8, self.source_id & 0xFF):
-            low, high = (self.memory.load(table + 16 * index + half, 8) for half in (0, 8))
-            if not PRESENT.get(low):
-                raise DmaFault(f"source id {self.source_id:#06x} has no tables", table, 16)
-            table = low & FRAME.mask
-        return low, high
+        walk = walk_any(self.memory, self.root, self.capabilities, self.source_id, iova)
+        if walk.reason is not None:
+            raise DmaFault(f"not mapped: {walk.reason.meaning}", iova, 1, walk.reason)
+        return walk.gpa
 
     def _pieces(self, iova: int, length: int) -> Iterator[tuple[int, int]]:
         """The stretches of memory behind `length` bytes: each inside one page."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from os import PathLike, fspath
 from typing import Any, BinaryIO, NamedTuple
 
-from virtlab.course.saved_iommu import SavedIommu, root_table
+from virtlab.course.saved_iommu import SavedIommu, capabilities_of, root_table
 from virtlab.course.snapshot_file import MAX_FILE, Arrays, read_arrays
 from virtlab.errors import DmaFault, FileError
 from virtlab.memory import PAGE, Dma, GuestMemory
@@ -83,7 +83,7 @@ class Snapshot(NamedTuple):
         root = root_table(self.vtd)
         if root is None or Feature.ACCESS_PLATFORM not in queue.bits:
             return self.memory
-        return SavedIommu(self.memory, root, queue.source_id)
+        return SavedIommu(self.memory, root, queue.source_id, capabilities_of(self.vtd))
 
 
 class SavedMemory(GuestMemory):

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from virtlab.errors import DmaFault, GuestError
-from virtlab.memory import PAGE, Dma
+from virtlab.memory import PAGE, Bytes, Dma
 from virtlab.virtio.layouts import MAX_BYTES
 
 ADDRESSES = 1 << 64
@@ -162,13 +162,20 @@ def check_parts(
 
 
 def check_memory(dma: Dma, buffers: Sequence[Buffer], clauses: Clauses) -> None:
-    """`GuestError` for the first buffer that is not memory from its first byte to its last."""
+    """`GuestError` for the first buffer that is not memory from its first byte to its last.
+
+    What the device shall write must be memory that it may write.
+    """
     for buffer in buffers:
         try:
-            dma.view(buffer.addr, buffer.length)
+            view = dma.view(buffer.addr, buffer.length)
         except DmaFault:
             with guests_memory(clauses.address):
                 _view_pages(dma, buffer)
+        else:
+            if buffer.write and not view.flags.writeable:
+                with guests_memory(clauses.address):
+                    _refuse_write(dma, buffer.addr, view)
 
 
 @contextmanager
@@ -185,8 +192,16 @@ def _view_pages(dma: Dma, buffer: Buffer) -> None:
     addr, end = buffer.addr, buffer.addr + buffer.length
     while addr < end:
         size = min(end - addr, PAGE - addr % PAGE)
-        dma.view(addr, size)
+        view = dma.view(addr, size)
+        if buffer.write and not view.flags.writeable:
+            _refuse_write(dma, addr, view)
         addr += size
+
+
+def _refuse_write(dma: Dma, iova: int, view: Bytes) -> None:
+    """`DmaFault`: memory that is for reading. A write says so itself, and a unit records it."""
+    dma.write(iova, view[:1].tobytes())
+    raise DmaFault("the device may only read there", iova, len(view))
 
 
 def overlap(one: Span, other: Span) -> bool:
