@@ -53,9 +53,6 @@ LAYERS = (
 )
 """From the ground up."""
 
-PLANNED = ("iommu/",)
-"""Members that have their place and are to come: drawn with a dashed outline."""
-
 _TINTS = (GREY_TINT, SKY_TINT, GREEN_TINT, YELLOW_TINT, ORANGE_TINT, PURPLE_TINT)
 _BAND = 50
 
@@ -67,7 +64,7 @@ def layers() -> Picture:
         y = TOP + 28 + row * _BAND
         parts.append(_band(layer, y, _TINTS[row % len(_TINTS)]))
         lines.append(f"{layer.name:<12}{' '.join(layer.members):<34}{layer.knows}")
-    parts.append(caption(TOP + 10, "A layer imports only from those below it. Dashed: to come."))
+    parts.append(caption(TOP + 10, "A layer imports only from those below it."))
     height = TOP + 28 + len(LAYERS) * _BAND + 16
     return picture("The layers of virtlab", height, parts, "\n".join(lines))
 
@@ -79,8 +76,7 @@ def _band(layer: Layer, y: float, tint: str) -> str:
     x = MARGIN + 130.0
     for member in layer.members:
         width = breadth(member, SMALL, mono=True) + 16
-        dash = "4 3" if member in PLANNED else ""
-        parts.append(rect(x, y + 8, width, 26, WHITE, INK, 4, 1, dash))
+        parts.append(rect(x, y + 8, width, 26, WHITE, INK, 4, 1))
         parts.append(write(x + 8, y + 26, member, SMALL, mono=True))
         x += width + 8
     left = MARGIN + 500.0
