@@ -26,7 +26,7 @@ import numpy as np
 
 from virtlab.backends.disk import FlatStorage, Storage, ThinStorage
 from virtlab.errors import GuestError
-from virtlab.memory import Dma, GuestMemory, flat, is_flat
+from virtlab.memory import Bytes, Dma, Flat, GuestMemory, is_flat
 from virtlab.virtio.batch import WHOLE, Batch
 from virtlab.virtio.blk_config import BlkShape
 from virtlab.virtio.blk_layouts import (
@@ -99,22 +99,23 @@ class VirtioBlk(BlkSession):
         # There is one queue if MQ is not negotiated. An empty one more does no harm.
         if index and BlkFeature.MQ not in queue.features and queue.available():
             raise GuestError(f"request queue {index} without MQ", "virtio 1.3 5.2.2")
-        if not self._flat or not is_flat(queue.dma):
+        dma = queue.dma
+        if not self._flat or not is_flat(dma):
             super().handle(index, queue)
             return
         left = queue.size
         while left > 0 and len(batch := queue.pop_many(left)):
-            self._serve_many(batch, queue)
+            self._serve_many(batch, queue, dma)
             left -= len(batch)
 
-    def _serve_many(self, batch: Batch, queue: Queue) -> None:
+    def _serve_many(self, batch: Batch, queue: Queue, dma: Flat) -> None:
         plan, words = batch.note, None
         if isinstance(plan, Plan):
             if self._again(plan, queue):
                 queue.push_many(batch, WHOLE)
                 return
             words = plan.words
-        target, shape = self._target(queue), self._shape
+        target, shape = self._target(queue.features, dma.bytes), self._shape
         requests = Requests.of(batch, target, shape, words)
         if shape is None or requests.plain is not shape.all:
             self._shape = requests.shape() or shape
@@ -140,9 +141,8 @@ class VirtioBlk(BlkSession):
         plan.say(self._settle(queue.features) if plan.writes else BlkStatus.OK)
         return True
 
-    def _target(self, queue: Queue) -> Target:
+    def _target(self, features: Features, memory: Bytes) -> Target:
         """Both arrays. For what is served alone the offsets of a batch are addresses."""
-        features, memory = queue.features, flat(queue.dma).bytes
         if self._offsets is None or self._offsets.bytes is not memory:
             self._offsets = GuestMemory(len(memory), memory)
         agreed = Agreed(self._offsets, features)

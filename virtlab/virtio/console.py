@@ -23,7 +23,7 @@ from typing import ClassVar
 import numpy as np
 
 from virtlab.errors import GuestError
-from virtlab.memory import Flat, flat, is_flat
+from virtlab.memory import Flat, is_flat
 from virtlab.virtio.batch import Batch
 from virtlab.virtio.console_control import RECEIVE, TRANSMIT, Control, unpack
 from virtlab.virtio.console_layouts import (
@@ -127,13 +127,14 @@ class VirtioConsole(VirtioDevice):
 
     def _transmit(self, port: Port | None, queue: Queue) -> None:
         """To the far end what the guest sends; where no port is, nowhere."""
-        if not is_flat(queue.dma):
+        dma = queue.dma
+        if not is_flat(dma):
             self.transmit_each(port, queue)
             return
         for batch in batches(queue):
             good, refused = split_off(batch, batch.writable())
             if len(good):
-                self._pass_on(port, good, flat(queue.dma))
+                self._pass_on(port, good, dma)
                 queue.push_many(good)
             check_all(refused, *TRANSMIT)
 

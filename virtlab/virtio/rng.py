@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 
 from virtlab.errors import GuestError
-from virtlab.memory import Flat, flat, is_flat
+from virtlab.memory import Flat, is_flat
 from virtlab.virtio.batch import Batch
 from virtlab.virtio.chain import Chain
 from virtlab.virtio.device import Queue, RequestDevice
@@ -87,13 +87,14 @@ class VirtioRng(RequestDevice):
 
     def handle(self, index: int, queue: Queue) -> None:
         """Fill what waits: the same as `serve` for each chain, in batches."""
-        if not is_flat(queue.dma):
+        dma = queue.dma
+        if not is_flat(dma):
             super().handle(index, queue)
             return
         for batch in batches(queue):
             good, refused = split_off(batch, batch.readable())
             if len(good):
-                self._fill(good, flat(queue.dma))
+                self._fill(good, dma)
                 queue.push_many(good, np.minimum(good.writable(), MOST))
             check_all(refused, *READABLE)
 
