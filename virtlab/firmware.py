@@ -21,6 +21,7 @@ from functools import cache
 import numpy as np
 
 from virtlab import acpi
+from virtlab.acpi.remapping import RemappingUnit, dmar
 from virtlab.cards import ECAM, MEMORY_WINDOWS, PORT_WINDOWS
 from virtlab.devices.hpet import BASE as HPET
 from virtlab.devices.hpet import Hpet
@@ -28,6 +29,8 @@ from virtlab.guest.pci import MAX_BUSES
 from virtlab.guest.pci_resources import IRQS
 from virtlab.guest.programs import HALT, RESET_VECTOR
 from virtlab.guest.ps2 import COMMAND
+from virtlab.iommu.capabilities import Capabilities
+from virtlab.iommu.registers import BASE as VTD
 from virtlab.memory import GuestMemory
 from virtlab.pci.bus import DEVICES
 from virtlab.pci.chipset import FIRST_SHARED, pirq_of
@@ -48,8 +51,8 @@ def irq_of(device: int, pin: int) -> int:
     return IRQS[pirq_of(device, pin) - FIRST_SHARED]
 
 
-def describe() -> acpi.Board:
-    """What the tables say of the lesson PC."""
+def describe(vtd: bool = False) -> acpi.Board:
+    """What the tables say of the lesson PC; with `vtd`, also that one remapping unit is for all."""
     pins = [(device, pin) for device in range(DEVICES - 1) for pin in (1, 2, 3, 4)]
     return acpi.Board(
         overrides=tuple(acpi.Override(irq, irq, level=True) for irq in sorted(set(IRQS))),
@@ -59,19 +62,20 @@ def describe() -> acpi.Board:
         memory_windows=MEMORY_WINDOWS,
         routes=tuple(acpi.Route(device, pin, irq_of(device, pin)) for device, pin in pins),
         reset=(COMMAND, PULSE_RESET),
+        more=(dmar(RemappingUnit(VTD), host_width=Capabilities().host_width),) if vtd else (),
     )
 
 
 @cache
-def image() -> acpi.Image:
+def image(vtd: bool = False) -> acpi.Image:
     """The tables, laid out from `TABLES` on."""
-    return acpi.build(describe(), TABLES)
+    return acpi.build(describe(vtd), TABLES)
 
 
-def rom() -> GuestMemory:
+def rom(vtd: bool = False) -> GuestMemory:
     """64 KiB, mapped twice: below 1 MiB, and where an x86 starts, below 4 GiB."""
     once = np.full(ROM_SIZE, 0xFF, np.uint8)
-    tables = image()
+    tables = image(vtd)
     for at, data in ((ROM, b"virtlab ROM"), (tables.gpa, tables.data), (ROM + RESET_VECTOR, HALT)):
         once[at - ROM : at - ROM + len(data)] = np.frombuffer(data, np.uint8)
     return GuestMemory([(ROM, ROM_SIZE), (RESET_ROM, ROM_SIZE)], np.concatenate([once, once]))

@@ -5,6 +5,7 @@
 `structures`  bytes to named values and back; lengths and checksums
 `aml`         the byte code of a DSDT, as far as a host bridge needs it
 `board`       the tables that describe a board, and where they lie in memory
+`remapping`   the DMAR table of a board that has remapping units
 """
 
 from virtlab.acpi.board import Board, Image, IoApic, Override, Route, build

@@ -14,8 +14,8 @@ have, `features`; it asks that set, and never what was offered.
 A legacy device has no FEATURES_OK: steps 5 and 6 are left out. It knows features 0 to 31.
 
 Source: virtio 1.3 3.1.1, 3.1.2 (legacy), 2.2 (features), 2.4 (reset), 2.5 (configuration), 2.6.1
-(queue reset), 3.3 (clean-up). Left out: administration queues; addresses that an IOMMU translates
-(ACCESS_PLATFORM): what a driver says here is a `gpa`.
+(queue reset), 3.3 (clean-up). Left out: administration queues. What a driver says here is a `gpa`;
+behind a remapping unit it is an iova, and `mapped.MappedCpu` is between (ACCESS_PLATFORM).
 """
 
 from __future__ import annotations
