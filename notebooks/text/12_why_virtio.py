@@ -30,7 +30,7 @@ show.path_picture(["pio", "virtio"], "KVM without virtio, and with it")
 # %% [markdown] tags=["topic:S31"]
 # On the right the driver in the guest is called a **front-end**, and the device in QEMU a **back-end**. The controller in front of it is another one. And beside the exits lies memory that both sides can reach, with a **virtqueue** and a **virtio-buffer** in it. Everything else is as it was.
 #
-# We use the machine of the last lesson, with one VM. It gets one card more.
+# We use the machine of the last lesson, with one VM. It gets one card more. The card has two interfaces, an old and a new one, so it is called *transitional*. [Lesson 13](13_virtqueue.ipynb) opens both; here we use the new one.
 
 # %%
 from virtlab.guest.pci_resources import enumerate_pci
@@ -40,7 +40,7 @@ from virtlab.virtio.pci import VirtioPci
 board = machine.lesson_pc()
 vm = machine.lesson_vm(board)
 card = VirtioPci(VirtioBlk(vm.disk), "transitional", trace=board.trace)
-vm.cards.root.bus.plug(card, 7)              # in front of the same disk that the IDE controller has
+vm.cards.root.bus.plug(card, 7)              # in front of the disk that the IDE controller has, too
 functions = enumerate_pci(vm.cpu)
 
 # %% [markdown] tags=["topic:S28", "topic:S29"]
@@ -113,16 +113,19 @@ from virtlab.show.path_trips import trip
 pio, dma = trip("pio"), trip("dma")          # each on a fresh machine, told from its trace
 assert pio.spent.exits == 8 + 8 * (256 + 1 + 2 + 1)
 assert dma.spent.exits == 15 + 1 + 2
+assert (pio.spent.copies, dma.spent.copies) == (1 + 8, 1 + 1)
 show.path_picture([pio.column, dma.column], "4096 bytes on their way, without virtio")
 
 # %% [markdown] tags=["topic:S34"]
 # Read the left column from the top. The exit leads to KVM, which is in the host's kernel. KVM asks the process QEMU, whose I/O controller finds out who is at that port. The *device model* does what the register means. When it has a sector together, the host's own driver brings it to the hardware. On the way back an interrupt line rises, and KVM injects a vector.
 #
-# In our model KVM and QEMU are one program; [lesson 07](07_device_model.ipynb) counted the switches between the two. The host's driver here moves words as well, but no exit: that is 2064 accesses by the host itself, on any of our ways.
+# The *copies* are counted as in [lesson 06](06_where_to_virtualize.ipynb). One is the kernel's, from the application to its own buffer. The others are the device's: eight sectors by PIO, one block by DMA.
+#
+# In our model KVM and QEMU are one program; [lesson 07](07_device_model.ipynb) counted the switches between the two. The host's own driver does its work word by word, but that exits nowhere. In round 3 you can step through the figure; at its last box a sentence tells how many accesses that takes.
 #
 # ## Round 3. The same request with virtio
 #
-# **Claim: with virtio the request lies in memory, and one access says so.** Application, kernel, VMM, host's driver and disk are the same objects as before. The guest's driver is another one, and so is the device.
+# **Claim: with virtio the request lies in memory, and one access says so.** That access is the **kick**. Two boxes are others now: the guest's driver, and the device. Application, kernel, VMM, host's driver and disk are the same objects as before.
 
 # %% jupyter={"source_hidden": true}
 show.Predict(
@@ -140,7 +143,9 @@ assert virtio.spent.interrupts == dma.spent.interrupts == 1
 assert pio.stored == dma.stored == virtio.stored                     # the same bytes on the physical disk
 
 # %% [markdown] tags=["topic:S30", "topic:S35"]
-# Step through both. *First*, then *Step*; *Jump to* has the beginning of the right one. Look at the shared memory: DMA has some too, but only for the data. Virtio has the *request* there as well.
+# `shared` are the driver's accesses to memory that the device reads or writes too, and `fetched` are the device's. Two copies again: the kernel's, and the device's.
+#
+# Step through both. *First*, then *Step*; *Jump to* has the beginning of the right one. Look at the shared memory. DMA has some too, but only for the data and for a table that says where they are. Virtio has the *request* there as well.
 
 # %% tags=["topic:S35"]
 show.PathPlayer(["dma", "virtio"])
@@ -178,8 +183,8 @@ vm.cards.root.bus.plug(card, 7)
 found = next(each for each in enumerate_pci(vm.cpu) if each.vendor == 0x1AF4)
 transport = ModernPci(vm.cpu, PortAccess(vm.cpu), found)
 driver = VirtioDriver(vm.cpu, transport, Room(0x2_0000, 0x1_0000))
-driver.begin(), driver.negotiate(frozenset({Feature.VERSION_1}))
-front_end = driver.add_queue(0, size=8)
+driver.begin(), driver.negotiate(frozenset({Feature.VERSION_1}))     # who are you, what can we both do?
+front_end = driver.add_queue(0, size=8)                              # lesson 13 is about this line
 driver.ready(), told.clear()
 pics = Pics(vm.cpu)
 pics.remap(), pics.unmask(found.line)        # the guest hears this card, and nobody else
@@ -209,13 +214,13 @@ def queue_bytes():
 before, start = queue_bytes(), vm.exits
 vm.cpu.write(HEAD, packer(REQUEST).pack(BlkType.IN, 0, 5))
 front_end.add_buf(out=[(HEAD, 16)], in_=[(DATA, 512), (STATUS, 1)], token="sector 5")
-print(sum(a != b for a, b in zip(before, queue_bytes())), "bytes of the queue are others,", vm.exits - start, "exits")
+print(sum(a != b for a, b in zip(before, queue_bytes(), strict=True)), "bytes of the queue have changed,", vm.exits - start, "exits")
 
 assert queue_bytes() != before
 assert (vm.exits - start, told) == (0, [])
 
 # %% [markdown] tags=["topic:S30"]
-# The request is there, in memory that QEMU can read. But QEMU has no reason to look. The **kick** is that reason. It moves an index, so that the request counts, and then writes to one register: the *doorbell*.
+# The request is there, in memory that QEMU can read. But QEMU has no reason to look. The kick is that reason. It moves an index, so that the request counts, and then writes to one register: the *doorbell*.
 
 # %% tags=["topic:S30"]
 with board.trace.recording() as events:
@@ -260,7 +265,7 @@ assert vm.exits - start == 1 + 4
 #
 # ## Round 5. What virtio does not save
 #
-# **Claim: the copies stay. The exits fall with the batch, if the device can take a batch.** Eight blocks of 4 KiB are written, by each of the ways. Each run is a fresh machine, and its data are checked at both ends.
+# **Claim: the copies stay. The exits fall with the batch, if the device can take a batch.** Eight blocks of 4 KiB are written, by each of the ways. There is no application here, so all copies are the device's. Each run is a fresh machine, and its data are checked at both ends.
 
 # %% jupyter={"source_hidden": true}
 show.Predict(
@@ -301,7 +306,7 @@ show.bars(
 )
 
 # %% [markdown]
-# A prediction is a sum of terms, and each term was counted under its own name. An ATA drive takes one command at a time, so eight commands cost eight times as much. A virtqueue takes all eight, and both signals are shared.
+# A prediction is a sum of terms, and each term was counted under its own name. Our ATA drive takes one command at a time, so eight commands cost eight times as much. A virtqueue takes all eight, and both signals are shared.
 #
 # And the network? The emulated card is an e1000. Its driver also describes packets in rings in memory, and writes one register when they are ready.
 
@@ -311,6 +316,9 @@ show.Predict(
     answer=5,
     why="One store to the transmit tail. HLT, the cause of the interrupt, and two OUTs. It is what virtio pays.",
 )
+
+# %% [markdown]
+# To receive costs one thing more. Each buffer that came back must go to the card again, and that is a store to another tail. A driver may do that for each buffer, or once for all: `bundled`. The last way has two helpers. MSI-X brings the interrupt as a message ([lesson 05](05_pci_express.ipynb)). With *EVENT_IDX* each side says when it wants to be told ([lesson 15](15_notifications.ipynb)).
 
 # %%
 PACKETS = {
@@ -331,7 +339,7 @@ assert exits["receive: with EVENT_IDX, MSI-X"] == 1 / 32
 show.bars("Exits for each of 32 packets", exits, expected=expected)
 
 # %% [markdown]
-# So the e1000 is no slow device by nature: a good ring is a good ring. A driver that gives each receive buffer back by itself pays for it; one that bundles them pays what virtio pays. What virtio adds here is that each side can say when it wants to be told, and that QEMU need not imitate a chip.
+# So the e1000 is no slow device by nature: a good ring is a good ring. A driver that gives each receive buffer back by itself pays for it. One that bundles them pays what virtio pays. What virtio adds here is that each side can say when it wants to be told. And QEMU need not imitate a chip.
 #
 # ## Play
 #
@@ -403,7 +411,7 @@ axes.grid(alpha=0.3), axes.legend()
 plt.show()
 
 # %% [markdown]
-# What is that worth? An exit and the entry after it take about 230 ns on a Sandy Bridge of 3.4 GHz (Agesen and others, 2012). A copy of 4 KiB takes about 1046 ns with DDR3 memory (Seshadri and others, 2013). Both figures are published ones of real hardware; only the events are ours. The sum is an order of magnitude.
+# What is that worth? An exit and the entry after it take about 230 ns on a Sandy Bridge of 3.4 GHz (Agesen and others, 2012). A copy of 4 KiB takes about 1046 ns with DDR3 memory (Seshadri and others, 2013). Both figures are published ones of real hardware; only the events are ours. Read the sums as orders of magnitude.
 
 # %%
 together = closed_form(WAYS["virtio, all together"]._replace(amount=32 * 4096, batch=32))
@@ -422,7 +430,11 @@ show.bars("About, for 4 KiB", {name: round(ns) for name, ns in cost.items()}, "n
 #
 # ## How real systems do it
 #
-# Rusty Russell published virtio in 2008, as one set of drivers for the many hypervisors of that time. Linux has the front-ends, and other systems have them from a driver disk. In QEMU the two figures are as drawn. Yet an exit need not go all that way: HLT and the interrupt controllers are KVM's own, and a kick can be bound to an *ioeventfd*. Then KVM signals a file descriptor and the guest goes on at once, while another thread wakes. That thread may be in QEMU, in the host's kernel (*vhost*), or in another process (*vhost-user*). A kick then never reaches QEMU. With *vDPA* a physical card reads the virtqueue itself. Its doorbell can be mapped into the guest, and the kick is no exit. On the way back, MSI-X and a virtual APIC leave only two of our five exits, the kick and HLT. QEMU reads guest memory in place, so our copy is the disk's transfer. Linux's e1000 driver bundles 16 receive buffers, and masks the card in each interrupt, which costs exits of its own. And hardware has learnt: an NVMe drive has queues in memory and a doorbell, much as virtio does.
+# Rusty Russell published virtio in 2008, as one set of drivers for the many hypervisors of that time. Linux has the front-ends, and other systems have them from a driver disk. In QEMU the two figures are as drawn.
+#
+# Yet an exit need not go all that way. HLT and the interrupt controllers are KVM's own. A kick can be bound to an *ioeventfd*: KVM signals a file descriptor and the guest goes on at once, while another thread wakes. That thread may be in QEMU. It may also be in the host's kernel (*vhost*) or in another process (*vhost-user*), and then the kick never reaches QEMU. With *vDPA* a physical card reads the virtqueue itself. Its doorbell can be mapped into the guest, and the kick is no exit. On the way back, MSI-X and a virtual APIC leave only two of our five exits, the kick and HLT.
+#
+# What our model leaves out: QEMU reads guest memory in place, so our copy is the disk's transfer. Newer disk controllers take many commands too: an NVMe drive has queues in memory and a doorbell, much as virtio does. Linux's e1000 driver bundles 16 receive buffers, and masks the card in each interrupt, which costs exits of its own.
 #
 # ## Quiz
 
@@ -466,7 +478,7 @@ show.Quiz([
 # %% [markdown]
 # ## Take away
 #
-# Without virtio a guest drives a controller that was made for wires, and each of its registers is an exit. With virtio the request lies in memory that both sides reach; a kick says that it is there, and an interrupt says that it is done. The copies stay, and the signals are shared by all that go together.
+# Without virtio a guest drives a controller that was made for wires, and each of its registers is an exit. With virtio the request lies in memory that both sides reach. A kick says that it is there, and an interrupt says that it is done. The copies stay, and the signals are shared by all that go together.
 #
 # **Read the code**, in this order: `virtlab/guest/virtio_blk.py` (a front-end), `virtlab/virtio/blk.py` (a back-end), `virtlab/show/path_forms.py` (what each way must cost, term by term).
 #

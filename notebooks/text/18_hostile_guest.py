@@ -26,7 +26,7 @@
 
 # %%
 from virtlab import machine, show
-from virtlab.show.attack_run import attack, both
+from virtlab.show.attack_run import attack, both             # both: at the naive device, and at ours
 from virtlab.virtio.blk_layouts import BlkType
 
 def honest(hand):
@@ -68,7 +68,7 @@ assert b"DISK KEY" not in ours.after[guest]
 show.attack_picture(naive)
 
 # %% [markdown] tags=["topic:B07"]
-# The first request carries the key to the guest's own disk. The second one, which is quite honest, brings it home. No interrupt, no error, nothing in a log. And our device?
+# The first request carries the key to the guest's own disk. The second one, which is quite honest, brings it home. There is no error in any status, and nothing in a log. And our device?
 
 # %% tags=["topic:B07", "topic:S38"]
 from virtlab.virtio.status import names
@@ -79,7 +79,7 @@ assert ours.needs_reset
 assert ours.used == 0
 
 # %% [markdown] tags=["topic:S38"]
-# Three things happen, always the same. `pop` raises a `GuestError`, before the chain is taken. The transport catches it and leaves a trace event with the clause. The guest sees `DEVICE_NEEDS_RESET`, by a configuration interrupt (2.1.2). Nothing else is served until it resets the device.
+# Three things happen, always the same. `pop` raises a `GuestError`, before the chain is taken. The transport catches it and leaves a trace event with the clause. The guest is told by a configuration interrupt, and reads `DEVICE_NEEDS_RESET` in the status (2.1.2). Nothing else is served until it resets the device.
 #
 # The check asks for the *last* byte of a buffer, too. In C that is a trap of its own: numbers of 64 bits start again at 0.
 
@@ -134,7 +134,7 @@ assert len(followed("loop")) == 8
 attack_table("loop", "next", "head", "index", "nested", "odd table", "huge table")
 
 # %% [markdown] tags=["topic:S38", "topic:B07"]
-# With a `next` of 1800 the naive device takes the *key* for a descriptor. Its bytes decide where the chain goes on. The odd table has the same disease: half of its last descriptor is the host's.
+# With a `next` of 1800 the naive device takes the *key* for a descriptor. Its bytes decide where the chain goes on, and here they lead out of the process. The odd table has the same fault: half of its last descriptor is the host's.
 #
 # `pop` looks at the index first. The index may not be further ahead than the queue has room, chains in flight included (2.7.6.1). Then comes the head, then each descriptor, then the buffers, and their memory last. A refusal leaves all counts as they were.
 #
@@ -149,7 +149,7 @@ assert not ours.leaked
 show.attack_picture(naive)
 
 # %% [markdown] tags=["topic:B07"]
-# This is a **double fetch**. Everything was checked, and the key is gone all the same. A real attacker loses this race many times, and has all night. Here the other processor strikes at the right moment, every time.
+# This is a **double fetch**. Everything was checked, and the key is gone all the same. A real attacker loses this race many times, and can try again all night. Here the other processor strikes at the right moment, every time.
 
 # %% jupyter={"source_hidden": true}
 show.Predict(
@@ -165,7 +165,7 @@ attack_table("twice", "never", "reset")
 # %% [markdown] tags=["topic:B07"]
 # Our device *served* the attacked chains. It had its copy, so nothing was wrong with them. What the guest changed later was simply too late.
 #
-# The other two are about time as well. A guest that adds whenever the device looks could keep it busy for ever. So our device takes at most `size` chains a turn, and whoever wants more must ring again. A reset in the middle is refused until the device is at rest. The driver reads the status, and it is not 0 yet: the buffers still belong to the device (2.4). The words of the refusal name the one case that a single thread can have: the device's own DMA.
+# The other two are about time as well. A guest that adds whenever the device looks could keep it busy for ever. So our device takes at most `size` chains a turn, and whoever wants more must ring again. A reset in the middle is refused until the device is at rest. The driver reads the status, and it is not 0 yet: the buffers still belong to the device (2.4). Our model has one thread. So the refusal names the one case that it knows: a buffer lies over the registers, and the device's own DMA writes there.
 #
 # And who only rings? We give our VM a network card, in a window as in [lesson 13](13_virtqueue.ipynb), and ring a thousand times for nothing.
 
@@ -194,11 +194,11 @@ assert vm.exits - start == 1000
 assert not driver.needs_reset
 
 # %% [markdown] tags=["topic:B07"]
-# A thousand exits, all paid with the guest's own time: while the VMM works, the guest's processor stands still. For each of them the device makes a few dozen calls, and finds nothing. With an `ioeventfd` the bell would only set a counter, and many rings become one (lesson 15). A storm is a matter for the scheduler, not for the ring.
+# A thousand exits, all paid with the guest's own time: while the VMM works, the guest's processor stands still. For each of them the device looks once, and finds nothing. With an `ioeventfd` ([lesson 12](12_why_virtio.ipynb)) the bell would only add to a counter, and many rings become one look. A storm is a matter for the scheduler, not for the ring.
 #
 # ## Round 4. A wrong request is no broken ring
 #
-# **Claim: where the specification has an answer, the device gives it and goes on.** A sector that the disk does not have is a mistake *in* a request. The ring is fine.
+# **Claim: where the specification has an answer, the device gives it, and goes on.** A sector that the disk does not have is a mistake *in* a request. The ring is fine.
 
 # %% jupyter={"source_hidden": true}
 show.Predict(
@@ -213,7 +213,7 @@ assert not any(attack(name, "checked").needs_reset for name in requests)
 attack_table(*requests)
 
 # %% [markdown] tags=["topic:B07"]
-# The naive device forgets the same check five times. A sector, a length, a type, an offset and a queue's number are all used as an index. The second row is the classic one: the guest offers 100 bytes, and the device copies a sector. A network card meets it with every frame. There the clause has no answer for a buffer without room for the header, so the ring counts as broken:
+# The naive device forgets the same check five times. It believes a sector, a length, a type, an offset and a queue's number. Our device ignores the last bell, and only notes it in the trace. The second row is the classic one: the guest offers 100 bytes, and the device copies a sector. A network card meets it with every frame. There the clause has no answer for a buffer without room for the header, so the ring counts as broken:
 
 # %%
 driver.queues[0].add_buf([], [(0x5_0000, 5)], "too small")
@@ -226,7 +226,9 @@ assert driver.needs_reset
 # %% [markdown]
 # ## Play
 #
-# All 21 attacks, at either device. It starts with the theft of the key. Press *The other device*, and see how the colours and words on the right change. At the very end stands the line of code that makes the difference. Then find three attacks: one that kills the naive device although no byte of the host was overwritten, one that our device serves without any error, and one that harms nobody but the guest itself.
+# All 21 attacks, at either device. It starts with the theft of the key. Press *The other device*, and see how the colours and words on the right change. At the very end stands the line of code that makes the difference.
+#
+# Then find three attacks. One kills the naive device although no byte of the host was overwritten. One is served by our device without any error. And one harms nobody but the guest itself.
 
 # %%
 show.AttackLab()
@@ -244,7 +246,7 @@ hand.side = Naive(hand.process, hand)
 ATTACKS["bell"].make(hand)
 
 # %% [markdown]
-# Now it is your turn. This attack takes another VM's disk, at offset 0xB000. Change its numbers: can you get that VM's memory, too?
+# Now it is your turn. This attack takes another VM's disk, at offset 0xB000. Change its numbers: can you get that VM's memory, too? It ends right *before* the guest's memory, and a password is in its last bytes. Then the last line but one must say so, too.
 
 # %%
 def mine(hand):
@@ -276,17 +278,18 @@ counts = {n: chain_comparisons(n) for n in (1, 2, 4, 8)}
 counted = {f"n = {n}": each.total() for n, each in counts.items()}
 formula = {f"n = {n}": 9 + 10 * n for n in counts}
 assert counted == formula
-print(dict(counts[1]))
+print("one buffer:  ", dict(counts[1]))
+print("one more adds", dict(counts[2] - counts[1]))
 show.bars("Comparisons for a chain of n buffers", counted, expected=formula)
 
 # %% [markdown] tags=["topic:B07"]
-# Six of the ten are in `offset`: one question for the descriptor and one for its buffer. In C ten comparisons take a few nanoseconds, and a miss in the cache takes more. And a batch? In [lesson 17](17_vectorized_ring.ipynb) we saw that it looks at all addresses at once: the lowest, the highest, and the longest length. If that *hull* lies in one region, each of them does.
+# Six of the ten are in `offset`, which asks whether bytes lie in memory: once for the descriptor and once for its buffer. In C ten comparisons are some twenty instructions; one miss in the cache takes longer. And a batch, as in [lesson 17](17_vectorized_ring.ipynb)? There the device looks at all addresses at once: the lowest, the highest, and the longest length. If that *hull* lies in one region of memory, each of them does.
 
 # %% tags=["topic:B07", "topic:S38"]
 assert batch_comparisons(1024) == batch_comparisons(64) < chain_comparisons(1).total()
 
 # %% [markdown]
-# So a thousand chains can be checked with fewer comparisons than one chain alone. The passes over the arrays take their time, of course. On your machine, chain by chain, with all checks and with none:
+# So a thousand chains can be checked with fewer comparisons of Python than one chain alone. NumPy's passes over the arrays are not counted here, and take their time. On your machine, chain by chain, with all checks and with none:
 
 # %% tags=["measured"]
 import matplotlib.pyplot as plt
@@ -302,7 +305,7 @@ plt.show()
 assert all(1 < ratio < 20 for ratio in ratios)
 
 # %% [markdown] tags=["topic:B07"]
-# In Python each check is a call or two as well, so the ratio is large here. Still, nobody would take the cheap one.
+# In Python each check is a call or two as well, so the ratio is large here. In C it would be far smaller. And who would take the cheap one?
 #
 # Our list of attacks is what *we* could think of. A **fuzzer** thinks of nothing. It takes two honest requests and spoils up to four numbers, two thousand times. The device may answer, or refuse by a clause. An exception would end this cell.
 
@@ -320,7 +323,7 @@ show.bars("Why the others were refused", named(found.refused))
 #
 # They learned it the hard way. Each of these was found in code that ran everywhere. The year is in the number:
 #
-# | | what was believed | here |
+# | | what was believed | the attack of ours that is most like it |
 # |---|---|---|
 # | [CVE-2011-2512](https://nvd.nist.gov/vuln/detail/CVE-2011-2512) | QEMU: the number of a queue, which could be negative | `bell` |
 # | [CVE-2015-8550](https://xenbits.xen.org/xsa/advisory-155.html) | Xen's drivers: that shared memory stays the same between two reads | `twice` |
@@ -330,9 +333,13 @@ show.bars("Why the others were refused", named(found.refused))
 # | [CVE-2019-14835](https://nvd.nist.gov/vuln/detail/CVE-2019-14835) | Linux's vhost: a length, while it wrote its log of a migration | `small` |
 # | [CVE-2024-3446](https://nvd.nist.gov/vuln/detail/CVE-2024-3446) | QEMU: that a device's DMA does not reach the device itself | `reset` |
 #
-# The one of 2019 was in the host's *kernel*: a guest could gain rights on the host. QEMU marks a device broken and stops looking at its queues, much as ours. crosvm and Firecracker are written in Rust, where an index is checked by the language. And they expect to be wrong. crosvm runs each device in a process of its own, with few rights; Firecracker locks up the whole VMM. So a bug costs one device or one VM, not the host. What our model leaves out: our device is in Python, so even a forgotten check could not leave its array. It would show as an exception, and the fuzzer looks for those.
+# The one of 2019 was in the host's *kernel*: a guest could gain rights on the host. QEMU marks a device broken and stops looking at its queues, much as ours.
 #
-# **And the other way round?** With *confidential computing* the guest does not trust the host: its memory is encrypted, and only the rings and some buffers are shared. Then the *device* is the attacker. A used element may have an id that nobody gave it, or a length larger than the buffer. Linux's drivers were hardened for this from 2021 on ([LWN](https://lwn.net/Articles/865216/)): they keep [private copies](https://lore.kernel.org/all/20210421032117.5177-1-jasowang@redhat.com/) of what their descriptors say. Our driver keeps books, too. An id that is not in them is a `DeviceBroken`.
+# crosvm and Firecracker are written in Rust, where an index is checked by the language. And they expect to be wrong. crosvm runs each device in a process of its own, with few rights. Firecracker takes almost all rights from the whole VMM. So a bug costs one device or one VM, not the host.
+#
+# What our model leaves out: our device is in Python, so even a forgotten check could not leave its array. It would show as an exception, and the fuzzer looks for those.
+#
+# **And the other way round?** With *confidential computing* the guest does not trust the host. Its memory is encrypted, and only the rings and some buffers are shared. Then the *device* is the attacker. A used element may have an id that nobody gave it, or a length larger than the buffer. Linux's drivers were hardened for this from 2021 on ([LWN](https://lwn.net/Articles/865216/)): they keep [private copies](https://lore.kernel.org/all/20210421032117.5177-1-jasowang@redhat.com/) of what their descriptors say. Our driver keeps books, too. An id that is not in them is a `DeviceBroken`.
 #
 # ## Quiz
 
@@ -370,14 +377,14 @@ show.Quiz([
         "A thousand doorbells for an empty queue: who pays?",
         ("Mostly the guest: each is an exit of its own processor", "And the device's work for each is bounded."),
         ("The host: it has to serve a thousand chains", "There are none. It reads one index a time."),
-        ("Nobody: a doorbell is free", "Without `ioeventfd` each of them is an exit."),
+        ("Nobody: a doorbell is free", "Each of them is an exit, for it is a store to a page that is not there."),
     ),
 ])
 
 # %% [markdown]
 # ## Take away
 #
-# Whatever stands in guest memory is a wish, and may be another one a moment later. So a device copies once, checks the copy, bounds its steps, and allocates by its own numbers. What cannot be right breaks the device for that guest, with a clause; what is only a wrong request gets an answer.
+# Whatever stands in guest memory is a wish, and may be another one a moment later. So a device copies once, checks the copy, bounds its steps, and allocates by its own numbers. What cannot be right breaks the device for that guest, with a clause. What is only a wrong request gets an answer.
 #
 # **Read the code**, in this order: `virtlab/virtio/chain.py` (what a buffer may be), `virtlab/virtio/split_chain.py` (where a chain may go), `virtlab/virtio/transport.py` (where it all ends).
 #

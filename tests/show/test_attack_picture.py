@@ -177,3 +177,12 @@ def test_the_table_has_a_row_an_attack_and_no_empty_cell():
     assert short["a buffer smaller than what comes"][0].startswith("overwrites: the device's")
     assert short["a request of no known type"][1] == "status UNSUPP, and it goes on"
     assert short["a guest that never stops adding"][1] == "It serves 8 chains, and is done."
+
+
+@pytest.mark.parametrize("name", list(ATTACKS))
+def test_a_row_shows_the_bytes_at_the_offset_that_it_names(name):
+    """Also where the secret of another VM stands at the end of its memory."""
+    outcome = attack(name, NAIVE)
+    for row in rows(outcome):
+        there = outcome.before[row.offset : row.offset + 16]
+        assert row.before in (there.hex()[:16], there.decode("latin-1").rstrip("\0"))

@@ -148,9 +148,14 @@ def _secret_at(span: Span) -> int:
     return span.start
 
 
+def window_at(span: Span) -> int:
+    """Where in the array that begins which is worth seeing in `span`: its secret, if it has one."""
+    return _secret_at(span) if span in SECRETS else span.start
+
+
 def window(span: Span, memory: bytes, length: int = 16) -> bytes:
     """The first `length` bytes of what is worth seeing in `span`."""
-    start = _secret_at(span) if span in SECRETS else span.start
+    start = window_at(span)
     return memory[start : start + length]
 
 

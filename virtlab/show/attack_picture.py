@@ -30,6 +30,7 @@ from virtlab.show.attack_memory import (
     Span,
     pieces,
     window,
+    window_at,
 )
 from virtlab.show.attack_run import Outcome
 from virtlab.show.attack_words import device_did, guest_sees, host_lost, title
@@ -50,7 +51,7 @@ from virtlab.show.svg import TOP, Picture, fit, line, picture, rect, write
 
 _LEFT, _MAP, _ROW, _LINE = MARGIN, 506, 56, 19
 _LINES = 19
-_TELL, _CHARS = 136, 90
+_TELL, _CHARS = 136, 102
 
 UNTOUCHED, LOOKED, COPIED, OVER, MINE = "untouched", "looked at", "copied", "overwritten", "own"
 _TINTS = {
@@ -117,7 +118,7 @@ def _window(outcome: Outcome, span: Span) -> Row:
         start = RAM.start + place
         before, after = (part[start : start + 16] for part in (outcome.before, outcome.after))
     else:
-        start, name = span.start, span.name
+        start, name = window_at(span), span.name
         before, after = window(span, outcome.before), window(span, outcome.after)
     state, words = _state(outcome, span)
     if span.mine and before != after:

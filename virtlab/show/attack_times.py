@@ -102,7 +102,8 @@ def config(hand: Hand) -> None:
     for word in range(WORDS):
         value = hand.side.config(SETTINGS.size + 4 * word, 4)
         hand.ram.store(DATA + 4 * word, 4, value)
-    hand.put(DATA, hand.ram.read(DATA, 4 * WORDS), f"{WORDS} words from {SETTINGS.size:#x} on")
+    words = f"{WORDS} words of configuration from {SETTINGS.size:#x} on"
+    hand.put(DATA, hand.ram.read(DATA, 4 * WORDS), words)
 
 
 def bell(hand: Hand) -> None:
