@@ -47,15 +47,16 @@ from virtlab.course.ps5.random_numbers import xorshift
 # | 0x04 | VERSION | 2 | 0x38 | QUEUE_SIZE | the size that you choose |
 # | 0x08 | DEVICE_ID | 0: nobody | 0x44 | QUEUE_READY | 1: the queue is in use |
 # | 0x10 | DEVICE_FEATURES | 32 features offered | 0x70 | STATUS | ACKNOWLEDGE 1, DRIVER 2, DRIVER_OK 4, |
-# | 0x14 | DEVICE_FEATURES_SEL | which: 0 or 1 | | | FEATURES_OK 8, NEEDS_RESET 64, FAILED 128 |
+# | 0x14 | DEVICE_FEATURES_SEL | which: 0 low, 1 high | | | FEATURES_OK 8, NEEDS_RESET 64, FAILED 128 |
 # | 0x20 | DRIVER_FEATURES | 32 accepted | 0x80, 0x84 | QUEUE_DESC | address of the first part, low and high half |
-# | 0x24 | DRIVER_FEATURES_SEL | which: 0 or 1 | 0x90, 0x94 | QUEUE_DRIVER | of the second |
+# | 0x24 | DRIVER_FEATURES_SEL | which: 0 low, 1 high | 0x90, 0x94 | QUEUE_DRIVER | of the second |
 # | 0x30 | QUEUE_SEL | the queue you mean | 0xa0, 0xa4 | QUEUE_DEVICE | of the third |
 #
 # Write `negotiate(cpu, base, understood, needs)`. First see who is there: MAGIC_VALUE, VERSION and DEVICE_ID, in this order.
 # If one of them is not what a modern driver wants, answer `None` and touch no other register. Then:
 #
-# 1. Reset: write 0 to STATUS, and read it until it is 0. After 100 reads that are not 0, answer `"dead"`.
+# 1. Reset: write 0 to STATUS, and read it until it is 0. After 100 reads that are not 0, answer `"dead"`
+#    and write nothing more.
 # 2. Set ACKNOWLEDGE. 3. Set DRIVER. Each step is a write of its own, and keeps the bits that are set.
 # 4. Read the features offered, both words. Accept those that are also in `understood`. A feature that needs another is
 #    accepted only with it. Without VERSION_1 (bit 32) the device is a legacy one: give up, and answer `"legacy"`. Else write
@@ -75,8 +76,8 @@ from virtlab.course.ps5.random_numbers import xorshift
 #   three gpas.
 # - **Returns** `negotiate` the accepted features as an int, or `None`, or a word; `set_up` a bool, or a word.
 #
-# If bits 1, 7 and 32 are offered, `understood` has 7, 8 and 32, and `needs` is `{7: 1 << 1}`, then 7 needs 1, which was not
-# understood. So `negotiate` gives `1 << 32`.
+# An example: bits 1, 7 and 32 are offered, `understood` has 7, 8 and 32, and `needs` is `{7: 1 << 1}`. Then 7 needs 1, which
+# was not understood. So `negotiate` gives `1 << 32`.
 
 # %% nbgrader={"grade": false, "grade_id": "ps5-q1-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
 def negotiate(cpu, base, understood, needs):
@@ -200,7 +201,7 @@ check("ps5.q1")
 # | a buffer comes back with 0 bytes, which the specification forbids | `"empty"` |
 # | else | the `n` bytes |
 #
-# - **Given** `n`, 0 or more. After a word, `read` is not called any more.
+# - **Given** `n`, 0 or more; `written` is never more than was offered. After a word, `read` is not called any more.
 # - **Returns** bytes, or a word.
 #
 # With two buffers of 64 bytes and `n` 100, the first round offers 64 and 36 bytes. If the device writes 64 and 6, the second
@@ -371,9 +372,9 @@ check("ps5.q3")
 #
 # Write also `exits_for(n, chunk, slots, polling)`: what `n` bytes cost a guest, as a tuple of two counts of exits. First those
 # of `fill` in task 3. Then those of a virtio driver over virtio-mmio, once it is set up. It works as in task 2, with `slots`
-# buffers of `chunk` bytes, and the device fills each. A kick is one exit. If the driver does not poll but waits for an interrupt
-# in each round, it reads INTERRUPT_STATUS and writes INTERRUPT_ACK, and each of these is one more. What the interrupt
-# controller costs is not counted.
+# buffers of `chunk` bytes, and the device fills each. A kick is one exit. If the driver does not poll but waits for one interrupt
+# in each round, it reads INTERRUPT_STATUS and writes INTERRUPT_ACK, and each of these is one more. Lesson 12 also counted
+# the HLT and what the interrupt controller costs: leave these out here.
 #
 # - **Given** `seed` from 0 to 2³² - 1; `offset` and `data` inside the 4 bytes; `n` 0 or more; `chunk` from 1 to 4096; `slots`
 #   from 1 to 64; `polling` a bool.
@@ -520,9 +521,9 @@ check("ps5.q4")
 # | 8 | GET_ID | gives the name, with zeros up to 20 bytes; less if there is less room | writable bytes from the first on |
 # | other | | nothing: the status is UNSUPP | |
 #
-# The status is IOERR if the data is no whole number of sectors, if not all of them are on the disk, if a disk to read only
-# is to be written, or if the disk fails. Such a request changes nothing but the status. It moves no data either: a guest
-# can name the same page a thousand times.
+# The status is IOERR in four cases. The data of an IN or OUT is no whole number of sectors. It ends behind the end of the
+# disk; that can be so even if it has no bytes. An OUT is for a disk that can only be read. The disk fails. Such a request
+# changes nothing but the status. It moves no data either: a guest can name the same page a thousand times.
 #
 # With fewer than 16 readable bytes or no writable one, it is no request. Then return `"broken"`, and touch nothing. Read the
 # head **once**: the guest can change it at any moment.
@@ -664,6 +665,7 @@ check("ps5.q5")
 # | `give(buffer)` | the device has it again, and may write to it at once |
 # | `memory` | as above |
 #
+# - **Given** `written` is never more than the buffer's length.
 # - **Returns** `None` if no buffer is used; else the frame, `bytes`; or `"broken"`: fewer than 12 bytes are written to the
 #   first buffer, `num_buffers` is 0, or fewer buffers are there than it says. It takes the buffers of one packet, and
 #   **every** buffer that it took goes back once, also after `"broken"`. Read the header once.

@@ -11,6 +11,10 @@ WRONG_Q5 = slipped(
     "ps05",
     "ps5.q5",
     [
+        ("no data is never on the disk", "and sector + size", "and size and sector + size",
+         ["no data"]),
+        ("no data is always on the disk", "sector + size // 512 <= disk.sectors",
+         "(not size or sector + size // 512 <= disk.sectors)", ["no data"]),
         ("spans: the first buffer alone", "                found.append((gpa + start, piece))\n",
          "                return [(gpa + start, piece)]\n", ["over two buffers"]),
         ("spans: all buffers", "        if writable == write:\n", "        if True:\n",
@@ -238,6 +242,9 @@ WRONG_Q6 = slipped(
     "ps05",
     "ps5.q6",
     [
+        ("deliver: a small one is dropped", '            return "broken"\n        room',
+         '            q.held.pop()\n            return "broken"\n        room',
+         ["no room for a header"]),
         ("deliver: no header", HEADER, "    data = frame\n", ["one buffer"]),
         ("deliver: a header of 10 bytes", HEADER, "    data = bytes(10) + frame\n",
          ["one buffer"]),

@@ -164,7 +164,7 @@ WRONG_Q1 = slipped(
          "        cpu.load(base + 0x44, 4)\n        if cpu.load(base + 0x34, 4) < size:\n",
          ["in use already"]),
         ("equal is too large", "4) < size", "4) <= size", ["one queue"]),
-        ("the largest size", "        cpu.store(base + 0x38, size, 4)\n", "", ["a smaller queue"]),
+        ("the largest size", "        cpu.store(base + 0x38, size, 4)\n", "", ["one queue"]),
         ("no high half", "            cpu.store(base + offset + 4, gpa >> 32, 4)\n", "",
          ["an address beyond 4 GiB"]),
         ("8 bytes behind", "base + offset + 4, gpa >> 32", "base + offset + 8, gpa >> 32",
@@ -212,6 +212,8 @@ WRONG_Q2 = slipped(
          "queue.add_buf([(gpa, length)], [], gpa)", ["one buffer"]),
         ("never added", ADD, "", ["one buffer"]),
         ("no kick", KICK, "", ["one buffer"]),
+        ("halts before it looks", "        for _ in range(out):\n",
+         "        for _ in range(out):\n            cpu.wait()\n", ["one buffer"]),
         ("a kick for each", ADD, ADD + "            queue.kick()\n", ["two buffers"]),
         ("no kick but at the end", KICK + "        for", "        for",
          ["one buffer"]),
@@ -273,10 +275,10 @@ WRONG_Q2 = slipped(
          '                return "silent"\n', ["it takes a while"]),
         ("halts once for each", LOOK,
          "            if cpu.wait() is None:\n                return \"silent\"\n"
-         "            used = queue.get_buf()\n", ["two buffers"]),
+         "            used = queue.get_buf()\n", ["one buffer"]),
         ("halts first", LOOK,
          '            if cpu.wait() is None:\n                return "silent"\n' + LOOK,
-         ["two buffers"]),
+         ["one buffer"]),
         ("an interrupt brings a buffer", LOOK,
          "            used = queue.get_buf()\n            if used is None:\n"
          '                if cpu.wait() is None:\n                    return "silent"\n'

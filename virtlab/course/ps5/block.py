@@ -109,7 +109,7 @@ BLOCK = Task(
                 asks(*(Request(OUT, 3, DATA[:n]) for n in (1, 511, 513, 1000))),
             ),
         ),
-        Case("no data", asks(Request(IN, 3), Request(OUT, 3))),
+        Case("no data", asks(*(Request(kind, at) for kind in (IN, OUT) for at in (3, 16, 17)))),
         Case(
             "a name and its room",
             many(
@@ -176,10 +176,10 @@ BLOCK = Task(
         "In answer come first the two sums, of readable and of writable bytes. Every length that "
         "you need follows from them, and all that can be refused is refused before a byte is "
         "moved. Status and bytes written are two variables, set in each branch.",
-        "Of a buffer that begins behind none of the bytes that you skip, min(its length - skip, "
-        "missing) bytes count; if it is 0 or less, only skip shrinks. In answer: let kind and "
-        "sector come out of one read of the head, put the branches into one try with except "
-        "OSError, and write the status behind it. Only if all the room before it is filled does "
-        "it count.",
+        "In spans a buffer of that kind gives min(its length - skip, missing) bytes, from its byte "
+        "`skip` on. If that is 0 or less it gives none, and skip shrinks by its length; behind the "
+        "first one that gives some, skip is 0. In answer: let kind and sector come out of one read "
+        "of the head, put the branches into one try with except OSError, and write the status "
+        "behind it. The status counts as written only if all the room before it is filled.",
     ),
 )

@@ -29,6 +29,7 @@ from virtlab.virtio.chain import Buffer, Chain
 from virtlab.virtio.features import Feature
 
 LOOK_HEAD = "type 4 bytes, reserved 4, sector 8: the first 16 readable bytes (virtio 1.3 5.2.6)"
+LOOK_GOOD = "this request can be done: which sector does it name, and which bytes are data?"
 LOOK_STATUS = "the status is the last of the writable bytes (virtio 1.3 5.2.6)"
 LOOK_DATA = "data is what is readable behind the head, or writable before the status"
 LOOK_DISK = "OUT puts the data on the disk, and nothing else does (virtio 1.3 5.2.6)"
@@ -113,6 +114,8 @@ class Backend:
             said, due = ram.load(at, 1), expected.load(at, 1)
             if said != due:
                 look = LOOK_STATUS if said == PATTERN else LOOKS[due]
+                if (due, said) == (BlkStatus.OK, BlkStatus.IOERR):
+                    look = LOOK_GOOD
                 return Difference(f"status {_status(due)}", f"status {_status(said)}", look)
         return (
             _disks(self.twin.contents, self.disk.contents)

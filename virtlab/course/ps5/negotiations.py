@@ -30,12 +30,13 @@ from virtlab.virtio.status import DeviceId, Status
 LOOK_NOBODY = "MAGIC_VALUE, VERSION 2, DEVICE_ID not 0: else there is nothing to drive (4.2.2.2)"
 LOOK_CHOICE = "offered, understood, and with all that it needs accepted too (virtio 1.3 2.2.1)"
 LOOK_TOLD = "both words, each behind its selector (virtio 1.3 4.2.2.2)"
-LOOK_LEGACY = "without VERSION_1 it is a legacy device (virtio 1.3 2.2.3, 6.1)"
-LOOK_DEAD = "a reset that never ends: give up after 100 reads"
+LOOK_LEGACY = "VERSION_1 is bit 32, in the second word; a legacy device does not offer it (2.2.3)"
+LOOK_DEAD = "'dead' is the answer to 100 reads of STATUS that are not 0, and to nothing else"
 LOOK_AGREE = "the device does not keep FEATURES_OK if it does not agree (virtio 1.3 3.1.1)"
 LOOK_FAILED = "to give up is to set FAILED beside the other bits (virtio 1.3 3.1.1, 2.1)"
 LOOK_BACK = "step 6 is not optional: read STATUS back (virtio 1.3 3.1.1)"
 LOOK_QUEUE = "QUEUE_READY must be 0, QUEUE_SIZE_MAX large enough (virtio 1.3 4.2.3.2)"
+LOOK_SIZE = "QUEUE_SIZE takes the size that the driver wants, not the largest (virtio 1.3 4.2.3.2)"
 LOOK_PARTS = "a half of an address is 32 bits: low at the first offset, high 4 bytes on (4.2.2)"
 LOOK_LIVE = "step 8 is DRIVER_OK; then NEEDS_RESET says whether it went well (virtio 1.3 2.1.2)"
 
@@ -204,7 +205,8 @@ class SetUp:
             place = setup.size, setup.desc, setup.driver, setup.device
             if here and not same(self.wanted[number], place):
                 right = f"queue {number}: {shown(self.wanted[number])}"
-                return Difference(right, shown(place), LOOK_PARTS)
+                look = LOOK_SIZE if self.wanted[number][0] != setup.size else LOOK_PARTS
+                return Difference(right, shown(place), look)
         return None
 
     def _left(self) -> Difference | None:

@@ -179,7 +179,8 @@ class Requests:
         yours = said[-1] if said else "not asked"
         if same(right, yours):
             return None
-        return Difference(f"write_config gives {right}", shown(yours), look)
+        told = "None: is there a return?" if yours is None else shown(yours)
+        return Difference(f"write_config gives {right}", told, look)
 
     def reset(self) -> Difference | None:
         """The driver resets the device, and takes it over again."""
@@ -194,9 +195,8 @@ class Requests:
 
     def readable(self, before: Sequence[Lengths]) -> Difference | None:
         """A chain with something to read, behind good ones, all in one kick."""
-        self._tell(
-            f"a kick with {_chains(before)}{', ' * bool(before)}and a chain to read and write"
-        )
+        good = f"{_chains(before)}, and " if before else ""
+        self._tell(f"a kick with {good}a chain to read and write")
         machine = self.machine
         machine.ram.bytes[DATA:] = PATTERN
         placed = self._place(before)

@@ -142,7 +142,7 @@ class Receiving:
         return (
             self._used(used)
             or self._bytes(expected.bytes.tobytes(), before, LOOKS.get(right, ""))
-            or (self._kept(len(waiting)) if right != "broken" else None)
+            or self._kept(len(waiting))
         )
 
     def _expect(

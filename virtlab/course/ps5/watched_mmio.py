@@ -42,6 +42,7 @@ PROBE = (R.MAGIC_VALUE, R.VERSION, R.DEVICE_ID)
 FEATURES = (R.DEVICE_FEATURES, R.DEVICE_FEATURES_SEL, R.DRIVER_FEATURES, R.DRIVER_FEATURES_SEL)
 ADDRESSES = (R.QUEUE_DESC_LOW, R.QUEUE_DESC_HIGH, R.QUEUE_DRIVER_LOW, R.QUEUE_DRIVER_HIGH,
              R.QUEUE_DEVICE_LOW, R.QUEUE_DEVICE_HIGH)  # fmt: skip
+LAID_OUT = {R.QUEUE_SIZE, R.QUEUE_DESC_LOW, R.QUEUE_DRIVER_LOW, R.QUEUE_DEVICE_LOW}
 QUEUES = (R.QUEUE_SEL, R.QUEUE_READY, R.QUEUE_SIZE_MAX, R.QUEUE_SIZE, *ADDRESSES)
 REGISTERS = {reg.offset: reg for reg in (*PROBE, R.STATUS, *FEATURES, *QUEUES)}
 
@@ -55,6 +56,7 @@ LOOK_BACK = "step 6: read STATUS back before anything else (virtio 1.3 3.1.1)"
 LOOK_QUEUES = "step 7 is between FEATURES_OK and DRIVER_OK (virtio 1.3 3.1.1)"
 LOOK_ASK = "select, see that QUEUE_READY is 0, ask QUEUE_SIZE_MAX, set up (virtio 1.3 4.2.3.2)"
 LOOK_IN_USE = "a queue in use is not written to (virtio 1.3 4.2.2.2)"
+LOOK_READY = "QUEUE_READY comes last: with it the device looks at the others (virtio 1.3 4.2.3.2)"
 LOOK_OVER = "after FAILED the device is left alone (virtio 1.3 2.1.1)"
 LOOK_OTHER = "the steps need no other register (virtio 1.3 3.1.1, 4.2.3)"
 LOOK_WIDTH = "a register is accessed as 4 bytes at its offset (virtio 1.3 4.2.2.2)"
@@ -228,6 +230,8 @@ class Watched:
             return Difference("QUEUE_READY and QUEUE_SIZE_MAX are read first", what, LOOK_ASK)
         if self.card.selected is not None and self.card.selected.ready:
             return Difference("no write: the queue is in use", what, LOOK_IN_USE)
+        if reg is R.QUEUE_READY and not LAID_OUT <= self.asked:
+            return Difference("the size and three addresses first", what, LOOK_READY)
         return None
 
 
