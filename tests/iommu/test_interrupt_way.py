@@ -144,11 +144,12 @@ def isolation(count):
     return arrived
 
 
+@pytest.mark.volume
 def test_no_source_id_reaches_a_vector_of_another():
     assert isolation(20_000) > 4_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_million_messages_reach_no_vector_of_another():
     assert isolation(1_000_000) > 200_000

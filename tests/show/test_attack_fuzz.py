@@ -21,7 +21,8 @@ def test_each_ring_is_answered_or_refused_and_nobody_is_harmed():
     assert set(found.refused) <= set(MEANING)
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_five_thousand():
     found = fuzz(5_000, seed=1)
     assert set(found.refused) == set(MEANING)

@@ -101,7 +101,8 @@ def test_virtio_receives_with_every_switch(turn):
     costs_what_it_must(virtio("net", bus, (5, 2), SWITCHES[turn], "in", 1514))
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("shape", [*SHAPES, (2, 2), (64, 32)])
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("bus", BUSES)
@@ -112,7 +113,8 @@ def test_virtio_in_every_combination(device, bus, task, shape):
         costs_what_it_must(choice)
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("pieces", [1, 7, 33])
 @pytest.mark.parametrize("interrupts", [True, False])
 @pytest.mark.parametrize("batch", [1, 2, 8, 32])
@@ -125,7 +127,8 @@ def test_emulation_in_every_combination(way, batch, interrupts, pieces):
             costs_what_it_must(wanted)
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("interrupts", [True, False])
 @pytest.mark.parametrize("pieces", [3, 7])
 def test_word_by_word_for_longer(pieces, interrupts):

@@ -49,13 +49,15 @@ def plans(monkeypatch):
     return served
 
 
+@pytest.mark.volume
 @pytest.mark.parametrize("transport", ["mmio", "pci"])
 def test_mutated_laps(transport, plans):
     mutated_laps(transport, 1, 1000)
     assert len(plans) > 50
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(2, 6))
 @pytest.mark.parametrize("transport", ["mmio", "pci", "mmio, remapped"])
 def test_very_many_mutated_laps(transport, seed, plans):
