@@ -24,12 +24,13 @@ import numpy as np
 
 from benchmarks.harness import Duel, Row
 from benchmarks.iommu_twin import IommuTwin
+from virtlab.interrupts import INTERRUPT_RANGE
 from virtlab.iommu.capabilities import Capabilities
 from virtlab.iommu.layouts import CONTEXT, ROOT, SECOND_LEVEL, index_bits
 from virtlab.iommu.registers import VtdRegisters
 from virtlab.iommu.remapped_many import FlatDma
 from virtlab.iommu.vtd import VtdUnit
-from virtlab.iommu.walk import INTERRUPT_RANGE, Start, descend
+from virtlab.iommu.walk import Start, descend
 from virtlab.iommu.walk_many import BatchWalk
 from virtlab.memory import PAGE, GuestMemory
 

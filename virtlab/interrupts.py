@@ -91,6 +91,9 @@ class Delivery(IntEnum):
 MESSAGE_BASE = 0xFEE0_0000
 """Where a message is written to, with destination 0."""
 
+INTERRUPT_RANGE = range(MESSAGE_BASE, MESSAGE_BASE + (1 << 20))
+"""Writes of devices to these addresses are interrupts, and no memory (SDM 3A 10.11.1)."""
+
 DESTINATION, HINT, LOGICAL = Bits(19, 12), Bits(3), Bits(2)
 """Fields of a message's address (SDM 3A 10.11.1)."""
 

@@ -22,7 +22,7 @@ from virtlab.virtio.mmio_registers import WINDOW
 BASE = 0xFEB0_0000
 
 
-@pytest.mark.parametrize("number", range(1, 5))
+@pytest.mark.parametrize("number", range(1, 7))
 def test_the_solution_passes(number):
     assert check(f"ps5.q{number}", seed=4, namespace=solutions()).ok
 

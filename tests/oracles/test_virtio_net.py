@@ -55,7 +55,13 @@ class Wire:
 
     def sent(self, count):
         """The next `count` frames that came out."""
-        return [self._exactly(int.from_bytes(self._exactly(PREFIX), "big")) for _ in range(count)]
+        found = []
+        for number in range(count):
+            try:
+                found.append(self._exactly(int.from_bytes(self._exactly(PREFIX), "big")))
+            except TimeoutError:
+                pytest.fail(f"{number} of {count} frames came, and {len(self._bytes)} bytes more")
+        return found
 
     def _exactly(self, length):
         while len(self._bytes) < length:

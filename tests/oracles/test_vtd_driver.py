@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.guest.vtd_units import attached
 from tests.oracles.vtd_worlds import EDU, EDU2, FRAMES, UNITS, Ours, each_world, world_of
 from virtlab.guest.vtd_invalidate import ByRegisters
 from virtlab.guest.vtd_registers import VtdFailed
@@ -41,15 +42,6 @@ def world(worlds):
 
 def reasons(vtd):
     return [fault.reason for fault in vtd.faults.read()]
-
-
-def attached(world, queued=True, levels=None):
-    """A driver, and a domain that the prober is in, translated."""
-    vtd = world.driver(queued)
-    domain = vtd.new_domain(levels)
-    vtd.attach(EDU, domain)
-    vtd.enable()
-    return vtd, domain
 
 
 # -- on and off

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.oracles.vtd_worlds import EDU, EDU2, FRAMES, RAM, UNITS, each_world, world_of
+from tests.oracles.vtd_worlds import EDU, EDU2, FRAMES, RAM, mapped, world_fixture
 from virtlab.iommu.layouts import CONTEXT, FAULT_RECORD, ROOT, SECOND_LEVEL, TranslationType
 from virtlab.iommu.reasons import Reason
 from virtlab.iommu.registers import VtdRegisters
@@ -13,23 +13,13 @@ NOWHERE = 4 * RAM
 """A page that is no memory."""
 
 
-@pytest.fixture(scope="module", params=each_world())
-def world(request, tmp_path_factory):
-    options, capabilities = UNITS["4 levels"]
-    folder = tmp_path_factory.mktemp("vtd")
-    with world_of(request.param, folder, options, capabilities) as made:
-        yield made
+world = world_fixture("4 levels")
 
 
 @pytest.fixture
 def vtd(world):
     """A unit at work, with `domain` of the prober, one page mapped, and nothing read of it yet."""
-    vtd = world.driver()
-    vtd.domain = vtd.new_domain()
-    vtd.attach(EDU, vtd.domain)
-    vtd.map(vtd.domain, IOVA, FRAMES, PAGE)
-    vtd.enable()
-    return vtd
+    return mapped(world, IOVA)
 
 
 # -- what can be wrong, and how to make it so

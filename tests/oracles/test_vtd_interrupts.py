@@ -11,10 +11,8 @@ from tests.oracles.vtd_worlds import (
     IO_APIC_SOURCE,
     MIB,
     PIN,
-    UNITS,
     Ours,
-    each_world,
-    world_of,
+    world_fixture,
 )
 from virtlab.guest.apic import IoApicDriver
 from virtlab.guest.msix import MsixDriver
@@ -27,13 +25,7 @@ from virtlab.iommu.reasons import Reason
 from virtlab.iommu.registers import VtdRegisters
 from virtlab.virtio.blk_layouts import SECTOR
 
-
-@pytest.fixture(scope="module", params=each_world())
-def world(request, tmp_path_factory):
-    options, capabilities = UNITS["4 levels"]
-    folder = tmp_path_factory.mktemp("vtd")
-    with world_of(request.param, folder, options, capabilities) as made:
-        yield made
+world = world_fixture("4 levels")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.oracles.vtd_worlds import EDU, FRAMES, UNITS, each_world, world_of
+from tests.oracles.vtd_worlds import FRAMES, mapped, world_fixture
 from virtlab.guest.vtd_registers import VtdFailed
 from virtlab.iommu.descriptors import (
     CONTEXT_INVALIDATE,
@@ -19,22 +19,12 @@ FSTS, IQH, IQT = VtdRegisters.FSTS, VtdRegisters.IQH, VtdRegisters.IQT
 ALL_PAGES = IOTLB_INVALIDATE.pack(TYPE=2, G=1)
 
 
-@pytest.fixture(scope="module", params=each_world())
-def world(request, tmp_path_factory):
-    options, capabilities = UNITS["4 levels"]
-    folder = tmp_path_factory.mktemp("vtd")
-    with world_of(request.param, folder, options, capabilities) as made:
-        yield made
+world = world_fixture("4 levels")
 
 
 @pytest.fixture
 def vtd(world):
-    vtd = world.driver()
-    vtd.domain = vtd.new_domain()
-    vtd.attach(EDU, vtd.domain)
-    vtd.map(vtd.domain, IOVA, FRAMES, PAGE)
-    vtd.enable()
-    return vtd
+    return mapped(world, IOVA)
 
 
 def test_a_wait_writes_its_number_when_all_before_it_is_done(vtd):

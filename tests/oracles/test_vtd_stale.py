@@ -6,7 +6,7 @@ of a model: software that forgets to invalidate leaves a device in memory that i
 
 import pytest
 
-from tests.oracles.vtd_worlds import EDU, EDU2, FRAMES, UNITS, each_world, world_of
+from tests.oracles.vtd_worlds import EDU, EDU2, FRAMES, world_fixture
 from virtlab.guest.vtd_tables import RootTable
 from virtlab.iommu.reasons import Reason
 from virtlab.iommu.registers import VtdRegisters
@@ -16,12 +16,7 @@ IOVA, OTHER = 0x40_0000, 0x80_0000
 WAYS = {"queue": True, "registers": False}
 
 
-@pytest.fixture(scope="module", params=each_world())
-def world(request, tmp_path_factory):
-    options, capabilities = UNITS["4 levels"]
-    folder = tmp_path_factory.mktemp("vtd")
-    with world_of(request.param, folder, options, capabilities) as made:
-        yield made
+world = world_fixture("4 levels")
 
 
 @pytest.fixture(params=WAYS.values(), ids=WAYS)

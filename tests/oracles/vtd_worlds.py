@@ -40,7 +40,7 @@ from virtlab.interrupts import Interrupt, Msi
 from virtlab.iommu.capabilities import Capabilities
 from virtlab.iommu.registers import BASE
 from virtlab.iommu.vtd import VtdUnit
-from virtlab.memory import GuestMemory
+from virtlab.memory import PAGE, GuestMemory
 from virtlab.pci.chipset import HostBridge
 from virtlab.pci.root import RootComplex
 from virtlab.trace import Trace
@@ -249,3 +249,25 @@ WORLDS = ("ours", "qemu")
 def each_world():
     """Both, for a fixture. Only one of them needs QEMU."""
     return [pytest.param(each, marks=[pytest.mark.oracle] * (each == "qemu")) for each in WORLDS]
+
+
+def world_fixture(unit):
+    """The fixture `world` of a module: one machine of each kind, its unit that of `UNITS`."""
+
+    @pytest.fixture(scope="module", params=each_world(), name="world")
+    def world(request, tmp_path_factory):
+        options, capabilities = UNITS[unit]
+        with world_of(request.param, tmp_path_factory.mktemp("vtd"), options, capabilities) as made:
+            yield made
+
+    return world
+
+
+def mapped(world, iova):
+    """A unit at work, with `domain` of the prober, and one page mapped at `iova`."""
+    vtd = world.driver()
+    vtd.domain = vtd.new_domain()
+    vtd.attach(EDU, vtd.domain)
+    vtd.map(vtd.domain, iova, FRAMES, PAGE)
+    vtd.enable()
+    return vtd

@@ -7,9 +7,9 @@ from tests.pci.rig import Card, Rig, make_express
 from virtlab.errors import DmaFault
 from virtlab.guest.pci import PortAccess, Scan
 from virtlab.guest.pci_resources import Windows, assign, program
+from virtlab.interrupts import INTERRUPT_RANGE
 from virtlab.memory import GuestMemory, flat, is_flat
 from virtlab.pci.capabilities import PowerManagement
-from virtlab.pci.requests import INTERRUPT_MESSAGES
 
 COMMAND, POWER_AT, RAM = 4, 0x60, 4 << 20
 
@@ -121,11 +121,11 @@ def test_a_bridge_that_passes_nothing_up(rig, name):
 def test_interrupt_messages_are_no_memory():
     """Even where a guest has memory at these addresses."""
     rig = Rig()
-    there = GuestMemory([(0, 0x1000), (INTERRUPT_MESSAGES.start - 0x1000, 0x200000)])
+    there = GuestMemory([(0, 0x1000), (INTERRUPT_RANGE.start - 0x1000, 0x200000)])
     rig.root.memory = lambda source: there
     card = rig.bus.plug(Card("card", 1, 0x1000), 5)
     card.config.write(COMMAND, 2, 0x4)
-    start, stop = INTERRUPT_MESSAGES.start, INTERRUPT_MESSAGES.stop
+    start, stop = INTERRUPT_RANGE.start, INTERRUPT_RANGE.stop
     found = offsets(card, (start - 16, 16), (start - 16, 17), (start, 4), (stop - 1, 2), (stop, 4))
     assert [at >= 0 for at in found] == [True, False, False, False, True]
 

@@ -7,11 +7,11 @@ from virtlab.guest import virtio_transport
 from virtlab.guest.pic import Pics
 from virtlab.guest.virtqueue_packed import PackedDriver
 from virtlab.guest.virtqueue_split import SplitDriver
-from virtlab.interrupts import Msi
+from virtlab.interrupts import MESSAGE_BASE, Msi
 from virtlab.show.path_choice import REQUEST, Choice
 from virtlab.show.path_guests import Sleep
 from virtlab.show.path_names import tally
-from virtlab.show.path_worlds import MESSAGE, QUEUE_VECTOR, SLOT, Messages, world
+from virtlab.show.path_worlds import QUEUE_VECTOR, SLOT, Messages, world
 from virtlab.trace import Access
 from virtlab.virtio.features import Feature
 
@@ -36,7 +36,7 @@ class Chip:
 def test_a_message_is_pending_until_it_is_acknowledged():
     messages = Messages(Chip())
     assert not messages.pending
-    messages.take(0, Msi(MESSAGE, 0x4051))
+    messages.take(0, Msi(MESSAGE_BASE, 0x4051))
     assert messages.pending
     assert messages.acknowledge() == 0x51
     assert not messages.pending
@@ -45,7 +45,7 @@ def test_a_message_is_pending_until_it_is_acknowledged():
 def test_the_same_message_twice_is_one_interrupt_and_the_highest_vector_comes_first():
     messages = Messages(Chip())
     for data in (0x41, 0x51, 0x51):
-        messages.take(0, Msi(MESSAGE, data))
+        messages.take(0, Msi(MESSAGE_BASE, data))
     assert [messages.acknowledge(), messages.acknowledge()] == [0x51, 0x41]
     assert not messages.pending
 
@@ -53,7 +53,7 @@ def test_the_same_message_twice_is_one_interrupt_and_the_highest_vector_comes_fi
 def test_the_8259as_are_still_heard():
     messages = Messages(Chip(0x2E))
     assert messages.pending
-    messages.take(0, Msi(MESSAGE, 0x41))
+    messages.take(0, Msi(MESSAGE_BASE, 0x41))
     assert [messages.acknowledge(), messages.acknowledge()] == [0x41, 0x2E]
 
 

@@ -90,7 +90,7 @@ class InvalidationRing:
     # -- requests
 
     def contexts(self, domain: int | None = None, source_id: int | None = None) -> None:
-        """Context entries: all, those of a domain, or in it that of one source id."""
+        """See `vtd_invalidate.Invalidation`."""
         what = context_granularity(domain, source_id)
         self.submit(
             [
@@ -107,7 +107,7 @@ class InvalidationRing:
         length: int = PAGE,
         hint: bool = False,
     ) -> None:
-        """The IOTLB: all, a domain, or a range of it. `hint`: only entries of pages changed."""
+        """See `vtd_invalidate.Invalidation`."""
         what, number, (at, mask) = Request.of(self.registers.capabilities, domain, iova, length)
         self.submit(
             [

@@ -24,11 +24,16 @@ from typing import NamedTuple
 from virtlab.cpu import Cpu
 from virtlab.guest.room import Room
 from virtlab.iommu.capabilities import Capabilities
-from virtlab.iommu.layouts import CONTEXT, ROOT, SECOND_LEVEL, TranslationType, index_bits
+from virtlab.iommu.layouts import (
+    CONTEXT,
+    RIGHTS,
+    ROOT,
+    SECOND_LEVEL,
+    TranslationType,
+    index_bits,
+)
 from virtlab.iommu.walk import maps_page
 from virtlab.memory import PAGE
-
-_RIGHTS = SECOND_LEVEL.R.mask | SECOND_LEVEL.W.mask
 
 WORD = 8
 """Bytes that one store can write: half of a root or context entry."""
@@ -114,13 +119,13 @@ class Domain:
         size = 1 << index_bits(level).lo
         if level not in self.large_levels or (iova | gpa) % size or room < size:
             return False
-        return not self._entry(table, level, iova) & _RIGHTS
+        return not self._entry(table, level, iova) & RIGHTS
 
     def _below(self, entry_gpa: int) -> int:
         """The table that an entry names; a new one if it names none. It gives every right."""
         entry = self.cpu.load(entry_gpa, SECOND_LEVEL.size)
-        if not entry & _RIGHTS:
-            entry = self.pages.take() | _RIGHTS
+        if not entry & RIGHTS:
+            entry = self.pages.take() | RIGHTS
             self.cpu.store(entry_gpa, entry, SECOND_LEVEL.size)
         return entry & SECOND_LEVEL.ADDRESS.mask
 
@@ -154,7 +159,7 @@ class Domain:
         for at in range(first, last):
             begin = (at - first) * SECOND_LEVEL.size
             entry = int.from_bytes(raw[begin : begin + SECOND_LEVEL.size], "little")
-            if not entry & _RIGHTS:
+            if not entry & RIGHTS:
                 continue
             gpa, iova = entry & SECOND_LEVEL.ADDRESS.mask, base + (at << bits.lo)
             if maps_page(entry, level):

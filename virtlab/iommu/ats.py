@@ -17,10 +17,11 @@ Source: VT-d 3.0, 4.1 to 4.3, 7.1.3; PCI Express ATS 1.1, 2. Left out: page requ
 from __future__ import annotations
 
 from virtlab.errors import DmaFault
+from virtlab.interrupts import INTERRUPT_RANGE
 from virtlab.iommu.layouts import TranslationType
 from virtlab.iommu.reasons import Reason
 from virtlab.iommu.translation import DmaTranslation
-from virtlab.iommu.walk import INTERRUPT_RANGE, Walk
+from virtlab.iommu.walk import Walk
 from virtlab.memory import PAGE
 
 TRANSLATION_REQUEST, TRANSLATED = 1, 2

@@ -132,6 +132,9 @@ SECOND_LEVEL = Structure(
 )
 """Of one page or one table of pages. What is reserved depends on level: `walk.reserved_bits`."""
 
+RIGHTS = SECOND_LEVEL.R.mask | SECOND_LEVEL.W.mask
+"""Both rights of a second-level entry: with neither it maps nothing (VT-d 9.8)."""
+
 ENTRIES = 256
 """Entries of a root table, and of a context table."""
 

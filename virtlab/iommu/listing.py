@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from virtlab.errors import DmaFault
+from virtlab.interrupts import INTERRUPT_RANGE
 from virtlab.iommu.capabilities import Capabilities
 from virtlab.iommu.context import Context, Memory, find_context
 from virtlab.iommu.layouts import (
@@ -31,7 +32,7 @@ from virtlab.iommu.layouts import (
     index_bits,
 )
 from virtlab.iommu.reasons import Reason
-from virtlab.iommu.walk import INTERRUPT_RANGE, maps_page, reserved_bits
+from virtlab.iommu.walk import maps_page, reserved_bits
 from virtlab.memory import PAGE, Dma
 from virtlab.wire import u64
 

@@ -23,12 +23,12 @@ from __future__ import annotations
 import numpy as np
 
 from virtlab.errors import DmaFault
+from virtlab.interrupts import INTERRUPT_RANGE
 from virtlab.iommu.context import Context
 from virtlab.iommu.iotlb import UNKNOWN, FlatIotlb
 from virtlab.iommu.layouts import PAGE_BITS, TranslationType
 from virtlab.iommu.remapped import RemappedDma
 from virtlab.iommu.translation import DmaTranslation
-from virtlab.iommu.walk import INTERRUPT_RANGE
 from virtlab.iommu.walk_many import BatchWalk
 from virtlab.memory import PAGE, Bytes, Numbers
 

@@ -22,22 +22,21 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from virtlab.errors import DmaFault
+from virtlab.interrupts import INTERRUPT_RANGE
 from virtlab.iommu.caches import Caches
 from virtlab.iommu.capabilities import Capabilities
 from virtlab.iommu.context import Context, beyond_width, find_context
 from virtlab.iommu.faults import FaultLog
-from virtlab.iommu.layouts import SECOND_LEVEL, TranslationType
+from virtlab.iommu.layouts import RIGHTS, TranslationType
 from virtlab.iommu.protection import Protection
 from virtlab.iommu.reasons import Reason
-from virtlab.iommu.walk import INTERRUPT_RANGE, Start, Walk, descend, judged
+from virtlab.iommu.walk import Start, Walk, descend, judged
 from virtlab.memory import PAGE, GuestMemory
 
 MAX_ADDRESS = 1 << 64
 
 ERRORS = {Reason.PAGING_ACCESS, Reason.PAGING_RESERVED, Reason.CONTEXT_INVALID}
 """What caching mode also remembers of a walk, besides pages that are not present (6.1)."""
-
-_RIGHTS = SECOND_LEVEL.R.mask | SECOND_LEVEL.W.mask
 
 
 class Piece(NamedTuple):
@@ -114,7 +113,7 @@ class DmaTranslation:
         elif self.capabilities.caching_mode:
             if walk.reason in ERRORS:
                 learn(source_id, domain, iova, walk._replace(size=PAGE))
-            elif not walk.steps[-1].entry & _RIGHTS:
+            elif not walk.steps[-1].entry & RIGHTS:
                 learn(source_id, domain, iova, Walk((), size=PAGE))
         return walk
 

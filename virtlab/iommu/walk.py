@@ -24,14 +24,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple, Self
 
+from virtlab.interrupts import INTERRUPT_RANGE
 from virtlab.iommu.capabilities import Capabilities
 from virtlab.iommu.context import Memory, Step, beyond_width, find_context, load_entry
 from virtlab.iommu.layouts import SECOND_LEVEL, TranslationType, index_bits
 from virtlab.iommu.reasons import Reason
 from virtlab.memory import PAGE
-
-INTERRUPT_RANGE = range(0xFEE0_0000, 0xFEF0_0000)
-"""Addresses that no page may lead to: writes there are interrupts (VT-d 3.14)."""
 
 _R, _W, _ADDRESS = SECOND_LEVEL.R.mask, SECOND_LEVEL.W.mask, SECOND_LEVEL.ADDRESS.mask
 

@@ -28,11 +28,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from virtlab.interrupts import INTERRUPT_RANGE
 from virtlab.iommu.capabilities import Capabilities
 from virtlab.iommu.context import Context, address_width, beyond_width, load_entry
 from virtlab.iommu.layouts import LEVEL_BITS, SECOND_LEVEL, TranslationType, index_bits
 from virtlab.iommu.reasons import Reason
-from virtlab.iommu.walk import INTERRUPT_RANGE, Start, maps_page, reserved_bits
+from virtlab.iommu.walk import Start, maps_page, reserved_bits
 from virtlab.iommu.walk_scratch import Scratch, Words
 from virtlab.memory import PAGE, GuestMemory, Numbers
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from virtlab.errors import DmaFault
+from virtlab.interrupts import INTERRUPT_RANGE
 from virtlab.memory import Bytes, Flat, Numbers, is_flat
 from virtlab.pci.config import Header
 
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
     from virtlab.pci.bus import Bus
     from virtlab.pci.function import Function
     from virtlab.pci.root import RootComplex
-
-INTERRUPT_MESSAGES = range(0xFEE00000, 0xFEF00000)
-"""Writes of devices to these addresses are interrupts (Intel SDM 3A, 10.11.1)."""
-
 
 MOST = (1 << 63) - 1
 """Addresses above are nobody's memory, and no int64."""
@@ -54,7 +51,7 @@ def way_up(function: Function) -> Way | None:
     if function.bus is None or refusal(function):
         return None
     sender, bus, requester = function, function.bus, function.source_id
-    taken = [(INTERRUPT_MESSAGES.start, len(INTERRUPT_MESSAGES))]
+    taken = [(INTERRUPT_RANGE.start, len(INTERRUPT_RANGE))]
     redirected = False
     while True:
         redirected = redirected or sender.redirects

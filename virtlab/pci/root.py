@@ -20,7 +20,7 @@ from contextlib import contextmanager
 
 from virtlab.bus import AddressSpace, Mapping
 from virtlab.errors import DmaFault
-from virtlab.interrupts import Msi
+from virtlab.interrupts import INTERRUPT_RANGE, Msi
 from virtlab.memory import Bytes, Dma
 from virtlab.pci.access import CONFIG_PORTS, ECAM_SIZE, ConfigPorts, Ecam
 from virtlab.pci.bars import Space
@@ -29,7 +29,6 @@ from virtlab.pci.config import Header, Type1
 from virtlab.pci.function import Function
 from virtlab.pci.packets import Crossing, Packets
 from virtlab.pci.peer import Peer
-from virtlab.pci.requests import INTERRUPT_MESSAGES
 from virtlab.trace import Trace
 from virtlab.wire import all_ones
 
@@ -190,7 +189,7 @@ class RootComplex:
         """A function writes `data`. To the interrupt addresses it is a message."""
         with self._request(function, iova, len(data)) as (dma, at, route):
             self.packets.dma_write(function, route, iova, data)
-            if route.bar is None and iova in INTERRUPT_MESSAGES:
+            if route.bar is None and iova in INTERRUPT_RANGE:
                 self._interrupt(function, route, iova, data)
             else:
                 dma.write(at, data)

@@ -29,26 +29,7 @@ from typing import Literal, NamedTuple
 from virtlab.backends import SECTOR
 from virtlab.memory import PAGE
 from virtlab.show.cost import price
-from virtlab.show.path_choice import (
-    LARGEST_BATCH,
-    REQUEST,
-    Choice,
-    check,
-    settled,
-)
-
-__all__ = [
-    "LARGEST_BATCH",
-    "REQUEST",
-    "Choice",
-    "Counts",
-    "Term",
-    "check",
-    "closed_form",
-    "interrupts",
-    "settled",
-    "terms",
-]
+from virtlab.show.path_choice import REQUEST, Choice, check
 
 Kind = Literal["io", "mmio", "hlt"]
 

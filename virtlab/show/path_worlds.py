@@ -41,7 +41,7 @@ from virtlab.guest.virtio_pci import ModernPci
 from virtlab.guest.virtio_pci_legacy import LegacyPci
 from virtlab.guest.virtio_transport import Transport
 from virtlab.hosts.python import BareCpu
-from virtlab.interrupts import InterruptController, Msi
+from virtlab.interrupts import MESSAGE_BASE, InterruptController, Msi
 from virtlab.show.path_choice import Choice, check
 from virtlab.show.path_guests import (
     CardGuest,
@@ -74,9 +74,6 @@ SLOT, MMIO, MMIO_IRQ = 0x07, 0xFEB0_0000, 11
 
 TABLE, BUFFERS, BUFFERS_END = 0x1_0000, 0x2_0000, 0xA_0000
 """Where the drivers have the bus master's table, and rings and buffers (gpa)."""
-
-MESSAGE = 0xFEE0_0000
-"""Where a message for the processor goes: local APIC 0."""
 
 CONFIG_VECTOR, QUEUE_VECTOR = 0x41, 0x51
 """Vectors that the messages name: for the configuration, and for all queues."""
@@ -238,6 +235,6 @@ def _by_messages(vm: machine.PcVm, cpu: Cpu, pics: Pics, access: PortAccess, fou
     vm.vm.vmm.controller, vm.cards.root.message = messages, messages.take
     msix = MsixDriver(cpu, access, found)
     for vector, data in enumerate((CONFIG_VECTOR, QUEUE_VECTOR)):
-        msix.set(vector, MESSAGE, data)
+        msix.set(vector, MESSAGE_BASE, data)
     msix.enable()
     return Sleep(pics, None)

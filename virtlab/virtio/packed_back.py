@@ -24,7 +24,7 @@ import numpy as np
 from virtlab.virtio.batch import WHOLE, Batch, Ints, Written
 from virtlab.virtio.batch_checks import first
 from virtlab.virtio.layouts import MAX_BYTES, WRITE
-from virtlab.virtio.packed_layouts import AVAIL, USED, PackedOrder, used_bits
+from virtlab.virtio.packed_layouts import PackedOrder, used_bits
 from virtlab.virtio.packed_views import FLAGS, ID
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from virtlab.virtio.packed_shadow import Run
 
 # Looked up once: what is done for each batch takes two microseconds in all.
-_BOTH = AVAIL | USED
 _LEN_THEN_FLAGS = PackedOrder.REST_THEN_USED_FLAGS
 
 
@@ -68,7 +67,7 @@ def _put_first(many: Many, run: Run, head: int, length: int) -> None:
     ring.lens[at // 2 + 2] = length
     ring.halves[at + 6] = head
     queue.barrier(_LEN_THEN_FLAGS)
-    ring.halves[at + 7] = (0 if lap & 1 else _BOTH) | (WRITE if length else 0)
+    ring.halves[at + 7] = used_bits(1 - lap % 2) | (WRITE if length else 0)
     queue._batch = None
     queue.used += run.slots
     queue.returned += run.lists

@@ -32,16 +32,13 @@ from virtlab.virtio.batch_checks import fields, first
 from virtlab.virtio.chain import Chain
 from virtlab.virtio.ordering import no_barrier
 from virtlab.virtio.packed_back import give_back, give_run
-from virtlab.virtio.packed_layouts import AVAIL, USED, PackedOrder, avail_bits
+from virtlab.virtio.packed_layouts import PackedOrder, avail_bits, is_avail
 from virtlab.virtio.packed_parse import Place, parse
 from virtlab.virtio.packed_shadow import Run, Runs, frozen
 from virtlab.virtio.packed_views import Ring, around, windows
 
 if TYPE_CHECKING:
     from virtlab.virtio.packed import PackedQueue
-
-# Looked up once: what is done for each batch takes two microseconds in all.
-_BOTH = AVAIL | USED
 
 FEW = 5
 """Below so many slots the scalar calls are quicker."""
@@ -130,7 +127,7 @@ class Many:
         if position - queue.used >= size:
             return False
         lap, slot = divmod(position, size)
-        return ring.halves[8 * slot + 7] & _BOTH == (USED if lap & 1 else AVAIL)
+        return is_avail(ring.halves[8 * slot + 7], 1 - lap % 2)
 
     def _take_singly(self, left: int, until: int, room: int, quiet: bool) -> Batch | None:
         """Up to `left` lists by `pop`, until position `until` or more than `room` buffers.

@@ -22,6 +22,7 @@ from typing import Any
 from virtlab.course.answers import Answer, Stopped
 from virtlab.course.ps3.machines import PATTERN, Memory, whole
 from virtlab.course.ps4.machines import RAM, Written
+from virtlab.course.ps5.block_machine import LOOK_OUTSIDE
 from virtlab.course.tasks import Difference, same, shown
 from virtlab.memory import GuestMemory
 from virtlab.virtio.net_layouts import HEADER, NUM_BUFFERS_AT
@@ -33,7 +34,6 @@ LOOK_SMALL = "each buffer has room for a header at least (virtio 1.3 5.1.6.3.1)"
 LOOK_HELD = "what was taken is held until it is used, in order, and no more is taken than needed"
 LOOK_HEADER = "12 bytes: num_buffers is the last field, all others are 0 here (virtio 1.3 5.1.6)"
 LOOK_BYTES = "header and frame fill one buffer after the other (virtio 1.3 5.1.6.4.1)"
-LOOK_OUTSIDE = "a device writes what is in writable buffers, and nothing else"
 LOOK_LENGTHS = "for each buffer the bytes that were written to it (virtio 1.3 2.7.8)"
 LOOK_TOGETHER = "the driver must see all buffers of a packet together (virtio 1.3 5.1.6.4.1)"
 LOOK_LATE = "the driver looks as soon as idx moves: nothing is written behind it"
