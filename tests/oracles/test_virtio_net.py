@@ -11,6 +11,7 @@ import pytest
 
 from tests.needs import needs_qemu
 from tests.oracles.virtio_qemu import LAYOUTS, behind, only, room
+from tests.wires import wait_until_connected
 from virtlab.guest.virtio_device import RING_FEATURES
 from virtlab.guest.virtio_net import NET_FEATURES, NetDriver
 from virtlab.guest.virtio_net_control import CommandFailed
@@ -87,6 +88,7 @@ def card(bus, tmp_path, layout="split", options="", without=(), **how):
             transport,
         ):
             connection, _ = door.accept()
+            wait_until_connected(cpu.machine)
             understood = only(layout, (RING_FEATURES | NET_FEATURES) - set(without))
             driver = NetDriver(cpu, transport, room(), understood=understood, **how)
             driver.start()

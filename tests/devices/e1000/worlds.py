@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.needs import require
+from tests.wires import wait_until_connected
 from virtlab.devices.e1000 import DEFAULT_MAC
 from virtlab.devices.e1000.function import IDENTITY
 from virtlab.guest.pci import find
@@ -74,6 +75,7 @@ class QemuWorld:
             door.settimeout(TIMEOUT)
             self.cpu = QtestMachine("q35", _arguments(path, options))
             self.wire, _ = door.accept()
+        wait_until_connected(self.cpu)
         self.wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         self.wire.setblocking(False)
         self._bytes = bytearray()

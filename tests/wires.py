@@ -1,0 +1,20 @@
+"""The wire of a network card of QEMU's: when it may be used.
+
+QEMU connects its `stream` in the background, and begins with the link down. It hears of the
+connection when its main loop turns next. What a card sends before that is dropped, and counts as
+sent (QEMU, net/stream.c).
+"""
+
+import time
+
+PATIENCE = 20.0
+"""Real seconds that a connection may take."""
+
+
+def wait_until_connected(machine):
+    """Return when QEMU has heard that its streams are connected. `TimeoutError` if it does not."""
+    end = time.monotonic() + PATIENCE
+    while "connecting" in machine.qmp("human-monitor-command", **{"command-line": "info network"}):
+        if time.monotonic() > end:
+            raise TimeoutError(f"QEMU's wire was not connected in {PATIENCE} seconds")
+        machine.settle()
