@@ -12,7 +12,8 @@ The rule that keeps it simple: an access lies inside one region or it is a `DmaF
 come back as Python ints, never as NumPy scalars.
 
 `Dma` is memory as a *device* sees it: the same verbs, at an `iova`, for one source id. Here it
-is plain; a remapping unit is another object with the same verbs.
+is plain; a remapping unit is another object with the same verbs, and pages with rights. So who asks
+where bytes are says what for: `write`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from virtlab.wire import all_ones
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 PAGE = 4096
 """Bytes in a page."""
 
@@ -71,8 +73,11 @@ class GuestMemory:
         """Bytes of memory in all regions together."""
         return len(self.bytes)
 
-    def offset(self, gpa: int, length: int = 1) -> int:
-        """Where in `bytes` the `length` bytes at `gpa` begin; `DmaFault` if not in one region."""
+    def offset(self, gpa: int, length: int = 1, write: bool = False) -> int:
+        """Where in `bytes` the `length` bytes at `gpa` begin; `DmaFault` if not in one region.
+
+        All of it may be read and written, whatever `write` says.
+        """
         index = bisect_right(self._starts, gpa) - 1
         if index >= 0 and length >= 0:
             region = self.regions[index]
@@ -81,7 +86,7 @@ class GuestMemory:
                 return region.offset + inside
         raise DmaFault("no memory there", gpa, length)
 
-    def offset_many(self, gpas: Numbers, lengths: Numbers) -> Numbers:
+    def offset_many(self, gpas: Numbers, lengths: Numbers, write: Rights = None) -> Numbers:
         """The same for many, (n,) int64 all: -1 where the bytes are not in one region.
 
         A `gpa` at or above 2**63 is negative in int64; no region is there. A length is 0 or more.
@@ -109,9 +114,9 @@ class GuestMemory:
         end = high + int(lengths[lengths.argmax()])
         return region if end <= region.start + region.size else None
 
-    def view(self, gpa: int, length: int) -> Bytes:
+    def view(self, gpa: int, length: int, write: bool = False) -> Bytes:
         """The bytes themselves, (length,) uint8, no copy: what you write, the guest has."""
-        start = self.offset(gpa, length)
+        start = self.offset(gpa, length, write)
         return self.bytes[start : start + length]
 
     def read(self, gpa: int, length: int) -> bytes:
@@ -159,8 +164,25 @@ def _lay_out(pairs: list[tuple[int, int]]) -> list[Region]:
     return regions
 
 
+class InPieces(DmaFault):
+    """Bytes that a device may reach, but that are no neighbours in memory: there is no one view.
+
+    No request was refused by it. Page by page there are views.
+    """
+
+
+Rights = Bools | bool | None
+"""What many buffers are for: by (n,) bool, or one for all, whether the device writes them.
+
+False: it reads, and needs that right alone. None: it may do both, and needs both rights.
+"""
+
+
 class Dma(Protocol):
-    """Memory as a device reaches it: by `iova`, with `DmaFault` for what it may not touch."""
+    """Memory as a device reaches it: by `iova`, with `DmaFault` for what it may not touch.
+
+    To read and to write are two rights. Bytes may have both, one, or none.
+    """
 
     def read(self, iova: int, length: int) -> bytes:
         """A copy of `length` bytes."""
@@ -168,8 +190,11 @@ class Dma(Protocol):
     def write(self, iova: int, data: bytes) -> None:
         """Put `data` at `iova`."""
 
-    def view(self, iova: int, length: int) -> Bytes:
-        """The bytes themselves, (length,) uint8, no copy."""
+    def view(self, iova: int, length: int, write: bool = False) -> Bytes:
+        """The bytes themselves, (length,) uint8, no copy: to read, or with `write` to write.
+
+        It asks for that right, as `read` and `write` do. A view to read may be a read-only array.
+        """
 
 
 class Flat(Dma, Protocol):
@@ -188,11 +213,14 @@ class Flat(Dma, Protocol):
     def generation(self) -> int:
         """How often it was mapped otherwise."""
 
-    def offset(self, iova: int, length: int = 1) -> int:
-        """Where in `bytes` they begin; `DmaFault` if they are not there, or not in one piece."""
+    def offset(self, iova: int, length: int = 1, write: bool = False) -> int:
+        """Where in `bytes` they begin; `DmaFault` where `view` would raise, with the same right."""
 
-    def offset_many(self, iovas: Numbers, lengths: Numbers) -> Numbers:
-        """The same for many, (n,) int64 all; -1 where `offset` would raise."""
+    def offset_many(self, iovas: Numbers, lengths: Numbers, write: Rights = None) -> Numbers:
+        """The same for many, (n,) int64 all; -1 where `offset` would raise, and perhaps elsewhere.
+
+        Who names no right gets only what may be read and written.
+        """
 
 
 def is_flat(dma: Dma) -> TypeGuard[Flat]:

@@ -170,6 +170,24 @@ def test_what_is_not_mapped_is_a_fault():
         dma.write(IOVA, b"x")
 
 
+@pytest.mark.parametrize("rights", [0, 1, 2, 3])
+def test_a_view_needs_its_right_and_an_inspector_any(rights):
+    saved = translated()
+    leaf = TABLES + 0x3000 + 8 * (IOVA >> 12 & 511)
+    saved.store(leaf, 0x9000 | rights)
+    snapshot = saved.snapshot()
+    dma = snapshot.dma(snapshot.queues[0])
+    for asked, right in ((lambda: dma.view(IOVA, 4), 1), (lambda: dma.view(IOVA, 4, True), 2)):
+        if rights & right:
+            assert bytes(asked()) == b"here"
+            assert not asked().flags.writeable
+            continue
+        with pytest.raises(DmaFault, match="no permission"):
+            asked()
+    if rights:
+        assert dma.read(IOVA, 4) == b"here"
+
+
 # -- manifests that are wrong
 
 
@@ -391,13 +409,26 @@ def test_damaged_data_is_found_by_its_checksum():
     assert "the archive is damaged" in refused(bytes(data))
 
 
-def test_a_packing_that_is_not_known_and_a_password_are_refused():
-    data = Saved().data()
+@pytest.mark.parametrize("packing", [99, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_packing_that_np_savez_does_not_use_is_refused(packing):
+    """What it would ask for of memory is the file's own choice."""
+    data = bytearray(Saved().data())
+    data[data.find(b"PK\1\2") + 10] = packing
+    assert f"packed in way {packing}" in refused(bytes(data))
+
+
+def test_a_password_is_refused():
+    data = bytearray(Saved().data())
+    data[data.find(b"PK\1\2") + 8] = 1
+    assert "the archive is damaged" in refused(bytes(data))
+
+
+def test_a_name_that_is_no_text_is_refused():
+    """Flag 11 says that a name is UTF-8."""
+    data = bytearray(Saved().data())
     at = data.find(b"PK\1\2")
-    for offset, value in ((10, 99), (8, 1)):
-        changed = bytearray(data)
-        changed[at + offset] = value
-        assert "the archive is damaged" in refused(bytes(changed))
+    data[at + 9], data[at + 46] = 8, 0x82
+    assert "the archive is damaged" in refused(bytes(data))
 
 
 @settings(max_examples=300, deadline=None)

@@ -9,8 +9,11 @@ from virtlab.errors import GuestError
 from virtlab.iommu.invalidation import Granularity
 from virtlab.iommu.reasons import Reason
 from virtlab.memory import PAGE, is_flat
+from virtlab.virtio.fused import FusedSplit
 from virtlab.virtio.layouts import DESC, SplitRings
 from virtlab.virtio.layouts import WRITE as WRITABLE
+from virtlab.virtio.packed import PackedQueue
+from virtlab.virtio.packed_layouts import AVAIL, PACKED_DESC, PackedRings
 from virtlab.virtio.split import SplitQueue
 
 SID, SIZE = 0x0118, 64
@@ -86,20 +89,33 @@ def test_the_same_batch_again_goes_elsewhere_after_an_invalidation():
 
 
 @pytest.mark.parametrize("plural", [False, True])
-def test_a_buffer_to_be_written_in_a_page_for_reading_is_refused_and_recorded(plural):
+@pytest.mark.parametrize(
+    ("rights", "write", "reason"),
+    [
+        (READ, True, Reason.WRITE),
+        (WRITE, False, Reason.READ),
+        (0, True, Reason.WRITE),
+        (0, False, Reason.READ),
+    ],
+)
+def test_a_buffer_in_a_page_without_its_right_is_refused_and_recorded(
+    plural, rights, write, reason
+):
+    """It is recorded once, as the access that the device would have made."""
     rig = Rig()
-    rig.page(9, READ)
-    rig.offer(writable=range(SIZE))
+    rig.page(9, rights)
+    rig.offer(writable=range(SIZE) if write else ())
     if plural:
         taken = rig.queue.pop_many()
         assert taken.heads.tolist() == list(range(9))
     else:
         taken = [rig.queue.pop() for _ in range(9)]
-    with pytest.raises(GuestError, match="no permission to write"):
+    with pytest.raises(GuestError, match=f"no permission to {'write' if write else 'read'}"):
         rig.queue.pop_many() if plural else rig.queue.pop()
     assert rig.queue.last_avail == 9
     assert reg(rig.unit, "FSTS") & 1 << 1
-    assert reg(rig.unit, "FRCD0") >> 96 & 0xFF == Reason.WRITE
+    assert reg(rig.unit, "FRCD0") >> 96 & 0xFF == reason
+    assert rig.unit.faults.next == 1
 
 
 def test_pages_with_the_one_right_that_is_needed_are_taken():
@@ -108,9 +124,106 @@ def test_pages_with_the_one_right_that_is_needed_are_taken():
     for number in range(SIZE):
         rig.page(number, WRITE if number % 2 else READ)
     rig.offer(writable=range(1, SIZE, 2))
+    rig.queue.pop = rig.queue._plural()._walk = None  # all at once, and by the quickest way
     batch = rig.queue.pop_many()
     assert batch.offset.tolist() == [frame * PAGE for frame in rig.frames]
     assert not reg(rig.unit, "FSTS")
+
+
+def test_a_batch_in_other_pages_than_a_lap_ago_is_asked_for_its_rights_again():
+    """The shadow of a lap knows lengths and flags, not where the buffers may be."""
+    rig = Rig()
+    for number in range(0, SIZE, 2):
+        rig.page(number, READ)
+    for _ in range(3):
+        rig.offer(writable=range(1, SIZE, 2))
+        assert len(rig.queue.pop_many()) == SIZE
+        rig.queue.push_many(np.arange(SIZE))
+    # The same, but the last chain, which is written, lies where the device may only read.
+    rig.offer(writable=range(1, SIZE, 2))
+    rig.tables.memory.store(400 * PAGE + (SIZE - 1) * DESC.itemsize, 8, BUFFERS)
+    assert len(rig.queue.pop_many()) == SIZE - 1
+    with pytest.raises(GuestError, match="no permission to write"):
+        rig.queue.pop_many()
+
+
+RIGHTS = [(READ, WRITE), (READ, RW), (RW, WRITE), (RW, READ), (WRITE, WRITE), (READ, READ)]
+
+
+@pytest.mark.parametrize("plural", [False, True])
+@pytest.mark.parametrize(("ring", "used"), RIGHTS)
+def test_each_part_of_a_split_queue_needs_the_right_of_who_writes_it(ring, used, plural):
+    """The device reads the table and the available ring, and writes the used ring (2.7)."""
+    rig = Rig()
+    rig.rings = rig.rings._replace(used=RINGS + PAGE)
+    rig.queue.enable(rig.rings)
+    for number, rights in enumerate((ring, used)):
+        at = rig.tables.entry_at(rig.table, 4, RINGS + number * PAGE)
+        rig.tables.memory.store(at, 8, (400 + number) * PAGE | rights)
+    rig.offer()
+    if not ring & READ:
+        with pytest.raises(GuestError, match="no permission to read"):
+            rig.queue.pop_many() if plural else rig.queue.pop()
+        return
+    if plural:
+        if used & WRITE:
+            rig.queue.pop = None  # all of them at once
+        batch = rig.queue.pop_many()
+        assert len(batch) == SIZE
+        heads = batch.heads
+    else:
+        chain = rig.queue.pop()
+    if used & WRITE:
+        rig.queue.push_many(heads) if plural else rig.queue.push(chain)
+        assert rig.tables.memory.load(401 * PAGE + 2, 2) == (SIZE if plural else 1)
+        assert not reg(rig.unit, "FSTS")
+        return
+    with pytest.raises(GuestError, match="no permission to write"):
+        rig.queue.push_many(heads) if plural else rig.queue.push(chain)
+    assert rig.queue.used == 0
+
+
+@pytest.mark.parametrize("plural", [False, True])
+@pytest.mark.parametrize(("rights", "write"), [(READ, True), (WRITE, False), (0, True), (0, False)])
+def test_a_packed_queue_asks_for_the_same_rights(rights, write, plural):
+    """Descriptors are read and written, so their page needs both rights (2.8)."""
+    rig = Rig()
+    rig.page(9, rights)
+    queue = PackedQueue(rig.dma)
+    queue.enable(PackedRings.placed(RINGS, SIZE))
+    table = rig.tables.memory.view(400 * PAGE, SIZE * 16).view(PACKED_DESC)
+    for number in range(SIZE):
+        flags = AVAIL | (WRITABLE if write else 0)
+        table[number] = (BUFFERS + number * PAGE, 512, number, flags)
+    taken = queue.pop_many().heads if plural else [queue.pop().head for _ in range(9)]
+    assert list(taken) == list(range(9))
+    with pytest.raises(GuestError, match=f"no permission to {'write' if write else 'read'}"):
+        queue.pop_many() if plural else queue.pop()
+    assert reg(rig.unit, "FRCD0") >> 96 & 0xFF == (Reason.WRITE if write else Reason.READ)
+    assert rig.unit.faults.next == 1
+
+
+def test_queues_that_are_served_together_need_the_same_rights():
+    """`FusedQueues` looks at rings and buffers as each queue does."""
+    rig = Rig()
+    rig.rings = rig.rings._replace(used=RINGS + PAGE)
+    for number, rights in enumerate((READ, WRITE)):
+        at = rig.tables.entry_at(rig.table, 4, RINGS + number * PAGE)
+        rig.tables.memory.store(at, 8, (400 + number) * PAGE | rights)
+    for number in range(SIZE):
+        rig.page(number, WRITE if number % 2 else READ)
+    rig.queue.enable(rig.rings)
+    fused = FusedSplit([rig.queue])
+    rig.offer(writable=range(1, SIZE, 2))
+    rig.queue.pop_many = None  # all of them at once
+    popped = fused.pop_many()
+    assert popped.batch.offset.tolist() == [frame * PAGE for frame in rig.frames]
+    fused.push_many(popped.queue, popped.batch.heads)
+    del rig.queue.pop_many
+    rig.offer(writable=range(0, SIZE, 2))
+    ((number, why),) = fused.pop_many().refused
+    assert (number, why.spec) == (0, "virtio 1.3 2.7.5")
+    assert rig.queue.last_avail == SIZE
 
 
 def test_a_batch_ends_before_a_page_that_is_not_mapped():

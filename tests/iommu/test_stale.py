@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import numpy as np
 import pytest
 
 from tests.iommu.tables import RW, Tables, command, put, reg, unit_with
@@ -451,6 +452,7 @@ def test_a_page_is_kept_by_requester_size_and_number_and_has_its_domain():
 def test_what_was_dropped_is_another_generation():
     world = World()
     device = world.unit.dma_for(SID)
+    device.offset(IOVA)
     seen = [device.generation]
     for step in (
         lambda: by_register(world, GLOBAL),
@@ -463,6 +465,7 @@ def test_what_was_dropped_is_another_generation():
     ):
         step()
         seen.append(device.generation)
+        device.offset_many(np.array([IOVA]), np.array([1]))
     assert len(set(seen)) == len(seen)
     world.goes()
     by_register(world, 0)

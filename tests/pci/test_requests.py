@@ -8,8 +8,9 @@ from virtlab.errors import DmaFault
 from virtlab.guest.pci import PortAccess, Scan
 from virtlab.guest.pci_resources import Windows, assign, program
 from virtlab.interrupts import INTERRUPT_RANGE
-from virtlab.memory import GuestMemory, flat, is_flat
+from virtlab.memory import GuestMemory, InPieces, flat, is_flat
 from virtlab.pci.capabilities import PowerManagement
+from virtlab.pci.config import Header
 
 COMMAND, POWER_AT, RAM = 4, 0x60, 4 << 20
 
@@ -276,6 +277,54 @@ def test_what_is_flat_is_what_single_requests_reach(seed):
                 assert np.shares_memory(view, rig.ram.bytes)
                 assert view.ctypes.data == rig.ram.bytes[at:].ctypes.data
     assert yes or seed
+
+
+def test_a_view_that_lies_in_pieces_is_no_abort(rig):
+    """There is no one view, but no request was refused: status and trace say nothing of it."""
+
+    class Pieces(GuestMemory):
+        def view(self, gpa, length, write=False):
+            if gpa // 4096 != (gpa + length - 1) // 4096:
+                raise InPieces("not in one piece", gpa, length)
+            return super().view(gpa, length, write)
+
+    pieces, card = Pieces(RAM), rig.integrated
+    rig.root.memory = lambda source_id: pieces
+    with pytest.raises(InPieces):
+        card.dma.view(0x1FF0, 32)
+    assert len(card.dma.view(0x1FF0, 16, write=True)) == 16
+    assert not Header.STATUS.RECEIVED_MASTER_ABORT.get(card.header.STATUS)
+    assert not rig.trace.counts["fault"]
+    with pytest.raises(DmaFault):
+        card.dma.view(RAM, 16)
+    assert Header.STATUS.RECEIVED_MASTER_ABORT.get(card.header.STATUS)
+
+
+def test_a_view_asks_for_the_right_that_it_is_for(rig):
+    """On the whole way: the function, the root complex, and the memory of its requester."""
+    asked = []
+
+    class Rights(GuestMemory):
+        def view(self, gpa, length, write=False):
+            asked.append(write)
+            return super().view(gpa, length, write)
+
+        def offset(self, gpa, length=1, write=False):
+            asked.append(write)
+            return super().offset(gpa, length)
+
+        def offset_many(self, gpas, lengths, write=None):
+            asked.append(write)
+            return super().offset_many(gpas, lengths)
+
+    rights, card = Rights(RAM), rig.integrated
+    rig.root.memory = lambda source_id: rights
+    for write in (False, True):
+        card.dma.view(0x1000, 4, write)
+        card.dma.offset(0x1000, 4, write)
+        card.dma.offset_many(np.array([0x1000]), np.array([4]), write)
+        assert asked == [write] * 4  # a view asks where it begins, too
+        asked.clear()
 
 
 def test_a_port_that_validates_sources_stops_others(rig):

@@ -46,6 +46,20 @@ def test_any_other_write_there_is_a_fault(rig, iova, data):
     with pytest.raises(DmaFault, match="one aligned dword"):
         rig.end.dma.write(iova, data)
     assert rig.messages == []
+    assert rig.trace.counts["fault"] == 1
+
+
+def test_a_refused_read_is_answered_and_a_refused_write_is_not(rig):
+    """PCI Express 3.0, 6.2.3: a posted write has no completion that could say so."""
+    for refuse in (
+        lambda: rig.end.dma.write(1 << 40, b"abcd"),
+        lambda: rig.end.dma.view(1 << 40, 4, True),
+    ):
+        with pytest.raises(DmaFault):
+            refuse()
+        assert not Header.STATUS.RECEIVED_MASTER_ABORT.get(rig.end.header.STATUS)
+    with pytest.raises(DmaFault):
+        rig.end.dma.read(1 << 40, 4)
     assert Header.STATUS.RECEIVED_MASTER_ABORT.get(rig.end.header.STATUS)
 
 

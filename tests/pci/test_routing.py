@@ -209,7 +209,7 @@ def test_a_function_that_is_no_master_reaches_nothing(rig):
 def test_a_bridge_that_is_no_master_passes_nothing_up(rig):
     rig.switch.upstream.config.write(Header.COMMAND.offset, 2, 3)
     with pytest.raises(DmaFault, match="upstream: Bus Master Enable is 0"):
-        rig.left.dma.write(0x1000, b"abcd")
+        rig.left.dma.read(0x1000, 4)
     assert Header.STATUS.RECEIVED_MASTER_ABORT.get(rig.left.header.STATUS)
 
 

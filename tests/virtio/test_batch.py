@@ -78,7 +78,7 @@ def test_a_copy_keeps():
 class Pages(GuestMemory):
     """A remapper that knows where each page is: pages 0 and 1 side by side, 2 elsewhere."""
 
-    def offset(self, gpa, length=1):
+    def offset(self, gpa, length=1, write=False):
         page, inside = divmod(gpa, PAGE)
         if page > 2 or inside + length > PAGE:
             raise DmaFault("not in one piece", gpa, length)

@@ -401,8 +401,10 @@ class Remapped(GuestMemory):
 
     gone = 1 << 32
 
-    def offset(self, gpa, length=1):
-        return super().offset(gpa, length) if gpa + length <= self.gone else super().offset(0)
+    def offset(self, gpa, length=1, write=False):
+        return (
+            super().offset(gpa, length, write) if gpa + length <= self.gone else super().offset(0)
+        )
 
 
 def test_when_memory_is_mapped_otherwise_the_rings_are_looked_for_again():

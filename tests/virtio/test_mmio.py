@@ -281,8 +281,8 @@ class Everywhere:
     def __init__(self, ram, card):
         self.ram, self.card = ram, card
 
-    def view(self, iova, length):
-        return self.ram.view(iova, length)
+    def view(self, iova, length, write=False):
+        return self.ram.view(iova, length, write)
 
     def read(self, iova, length):
         return bytes(length) if iova >= MMIO else self.ram.read(iova, length)

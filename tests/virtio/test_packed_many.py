@@ -690,13 +690,13 @@ class Scattered(GuestMemory):
         super().__init__(size)
         self.pages = np.random.default_rng(1).permutation(size // PAGE)
 
-    def offset(self, gpa, length=1):
-        start = super().offset(gpa, length)
+    def offset(self, gpa, length=1, write=False):
+        start = super().offset(gpa, length, write)
         if length and start // PAGE != (start + length - 1) // PAGE:
             raise DmaFault("in two places", gpa, length)
         return int(self.pages[start // PAGE]) * PAGE + start % PAGE
 
-    def offset_many(self, gpas, lengths):
+    def offset_many(self, gpas, lengths, write=None):
         found = [self._offset(int(gpa), int(n)) for gpa, n in zip(gpas, lengths, strict=True)]
         return np.array(found, np.int64)
 

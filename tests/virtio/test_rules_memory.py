@@ -93,9 +93,9 @@ class Logged:
         self.reads += 1
         return self.ram.read(iova, length)
 
-    def view(self, iova, length):
+    def view(self, iova, length, write=False):
         self.reads += 1
-        return self.ram.view(iova, length)
+        return self.ram.view(iova, length, write)
 
     def write(self, iova, data):
         self.writes.append((iova, bytes(data)))

@@ -90,9 +90,9 @@ class Counted:
         self.used += 1
         self.ram.write(iova, data)
 
-    def view(self, iova, length):
+    def view(self, iova, length, write=False):
         self.used += 1
-        return self.ram.view(iova, length)
+        return self.ram.view(iova, length, write)
 
 
 @pytest.mark.parametrize("layout", ["split", "packed"])

@@ -306,8 +306,8 @@ class Holes:
             raise DmaFault("not yours", iova, len(data))
         self.ram.write(iova, data)
 
-    def view(self, iova, length):
-        return self.ram.view(iova, length)
+    def view(self, iova, length, write=False):
+        return self.ram.view(iova, length, write)
 
 
 def rig(features=frozenset()):

@@ -480,11 +480,11 @@ class Moving(GuestMemory):
         self.shift += 0x1000
         self.generation += 1
 
-    def offset(self, gpa, length=1):
-        return super().offset(gpa + self.shift, length)
+    def offset(self, gpa, length=1, write=False):
+        return super().offset(gpa + self.shift, length, write)
 
-    def offset_many(self, gpas, lengths):
-        return super().offset_many(gpas + self.shift, lengths)
+    def offset_many(self, gpas, lengths, write=None):
+        return super().offset_many(gpas + self.shift, lengths, write)
 
 
 def test_another_map_of_memory():
@@ -516,10 +516,10 @@ class Changing(GuestMemory):
         for i in range(8):
             self.bytes[self.rings.desc_at(i) : self.rings.desc_at(i) + 16] = 0xFF
 
-    def offset_many(self, gpas, lengths):
+    def offset_many(self, gpas, lengths, write=None):
         if gpas.min() >= BUFFERS:
             self.strike()
-        return super().offset_many(gpas, lengths)
+        return super().offset_many(gpas, lengths, write)
 
 
 @pytest.mark.parametrize("chained", [False, True])
@@ -546,7 +546,7 @@ class Pages(GuestMemory):
 
     order = (3, 1, 2, 0, 7, 6, 5, 4)
 
-    def offset(self, gpa, length=1):
+    def offset(self, gpa, length=1, write=False):
         page, inside = divmod(gpa, PAGE)
         end = (gpa + length - 1) // PAGE
         if end >= len(self.order) or any(
@@ -555,7 +555,7 @@ class Pages(GuestMemory):
             raise DmaFault("not in one piece", gpa, length)
         return self.order[page] * PAGE + inside
 
-    def offset_many(self, gpas, lengths):
+    def offset_many(self, gpas, lengths, write=None):
         found = []
         for gpa, length in zip(gpas.tolist(), lengths.tolist(), strict=True):
             try:
@@ -564,7 +564,7 @@ class Pages(GuestMemory):
                 found.append(-1)
         return np.array(found, np.int64)
 
-    def view(self, gpa, length):
+    def view(self, gpa, length, write=False):
         start = self.offset(gpa, length)
         return self.bytes[start : start + length]
 

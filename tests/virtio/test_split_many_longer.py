@@ -224,11 +224,11 @@ class Changing(GuestMemory):
 
     spoil: tuple[tuple[int, int], ...] = ()
 
-    def offset_many(self, gpas, lengths):
+    def offset_many(self, gpas, lengths, write=None):
         if len(gpas) and gpas.min() >= BUFFERS:
             for start, end in self.spoil:
                 self.bytes[start:end] = 0xFF
-        return super().offset_many(gpas, lengths)
+        return super().offset_many(gpas, lengths, write)
 
 
 @pytest.mark.parametrize("indirect", [False, True])

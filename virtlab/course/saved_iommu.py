@@ -96,25 +96,38 @@ class SavedIommu:
         """A copy of `length` bytes; `DmaFault` where they are not mapped or were not saved."""
         return b"".join(self.memory.read(gpa, size) for gpa, size in self._pieces(iova, length))
 
-    def view(self, iova: int, length: int) -> Bytes:
-        """The bytes, read-only: pages that are neighbours here need not be in memory."""
-        return np.frombuffer(self.read(iova, length), np.uint8)
+    def view(self, iova: int, length: int, write: bool = False) -> Bytes:
+        """The bytes, read-only: pages that are neighbours here need not be in memory.
+
+        `DmaFault` where the device may not read them, or with `write`, not write them.
+        """
+        pieces = list(self._pieces(iova, length, write))
+        return np.frombuffer(b"".join(self.memory.read(*piece) for piece in pieces), np.uint8)
 
     def write(self, iova: int, data: bytes) -> None:
         """Refused: the tables of a snapshot are for reading."""
         raise DmaFault("a snapshot behind an IOMMU is for reading only", iova, len(data))
 
-    def translate(self, iova: int) -> int:
-        """The guest-physical address that the device means by `iova`. `DmaFault` if none."""
-        walk = walk_any(self.memory, self.root, self.capabilities, self.source_id, iova)
+    def translate(self, iova: int, write: bool | None = None) -> int:
+        """The guest-physical address that the device means by `iova`. `DmaFault` if none.
+
+        To read it or to `write` it; None: whichever it may.
+        """
+        if write is None:
+            walk = walk_any(self.memory, self.root, self.capabilities, self.source_id, iova)
+        else:
+            tables = self.root & RTADDR.RTA.mask
+            walk = translate(self.memory, tables, self.capabilities, self.source_id, iova, write)
         if walk.reason is not None:
             raise DmaFault(f"not mapped: {walk.reason.meaning}", iova, 1, walk.reason)
         return walk.gpa
 
-    def _pieces(self, iova: int, length: int) -> Iterator[tuple[int, int]]:
+    def _pieces(
+        self, iova: int, length: int, write: bool | None = None
+    ) -> Iterator[tuple[int, int]]:
         """The stretches of memory behind `length` bytes: each inside one page."""
         end = iova + length
         while iova < end:
             size = min(end - iova, PAGE - iova % PAGE)
-            yield self.translate(iova), size
+            yield self.translate(iova, write), size
             iova += size

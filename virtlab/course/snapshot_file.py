@@ -51,6 +51,20 @@ _END = struct.Struct("<4s8xII2x")
 """The record that ends an archive: signature, size of the list of members, where it begins."""
 
 
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+"""What `zipfile` raises for an archive that lies: names that are no text, places that are none."""
+
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What `np.savez` and `np.savez_compressed` use. Others may ask for memory as they like."""
+
 _MAGIC = b"\x93NUMPY"
 _SIZES = {b"\1\0": struct.Struct("<H"), b"\2\0": struct.Struct("<I")}
 _KEYS = ("descr", "fortran_order", "shape")
@@ -99,7 +113,9 @@ def read_arrays(data: bytes, path: str) -> Arrays:
                 _member(archive, found, each, path) for each in MEMBERS
             )
         return Arrays(addresses, pages, zeros, manifest, found["manifest.npy"].header_offset)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except FileError:
+        raise
+    except _DAMAGE as error:
         raise FileError(path, 0, f"the archive is damaged: {error}") from error
 
 
@@ -126,6 +142,8 @@ def _member(
     def fail(why: str) -> NoReturn:
         raise FileError(path, info.header_offset, f"{member.name}: {why}")
 
+    if info.compress_type not in _PACKINGS:
+        fail(f"packed in way {info.compress_type}; it must be stored or deflated")
     if info.file_size > member.limit:
         fail(f"{info.file_size} bytes unpacked; it may have {member.limit}")
     with archive.open(info) as file:

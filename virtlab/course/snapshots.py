@@ -89,7 +89,7 @@ class Snapshot(NamedTuple):
 class SavedMemory(GuestMemory):
     """Guest memory of which only some pages were saved: `DmaFault` names the first that was not."""
 
-    def offset(self, gpa: int, length: int = 1) -> int:
+    def offset(self, gpa: int, length: int = 1, write: bool = False) -> int:
         """Where in `bytes` the `length` bytes at `gpa` begin."""
         try:
             return super().offset(gpa, length)

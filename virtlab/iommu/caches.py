@@ -197,11 +197,19 @@ def _meet(key: PageKey, iova: int, bits: int) -> bool:
     return key.number << key.bits >> wide == iova >> wide
 
 
+SLOTS = 256
+"""Counters of what was dropped, by domain id. Some domains share one: who sees it move, forgets."""
+
+ANY, NONE = SLOTS, SLOTS + 1
+"""The counter that moves with each of them, and one that never moves."""
+
+
 class Caches:
     """The three caches of one unit.
 
-    `generation` is another number whenever something was dropped, or the unit does otherwise.
-    Whoever keeps answers of it compares.
+    Whoever keeps answers compares two numbers that only rise. `generation` moves when something was
+    dropped whatever its domain, or the unit does otherwise. `drops[slot]` moves when pages of a
+    domain were dropped; `slot_of` says which slot.
     """
 
     def __init__(self, contexts: int, pages: int, tables: int) -> None:
@@ -211,6 +219,17 @@ class Caches:
             PagingCache(tables),
         )
         self.generation = 0
+        self.drops = [0] * (SLOTS + 2)
+
+    @staticmethod
+    def slot_of(domain: int) -> int:
+        """Which of `drops` counts for a domain."""
+        return domain % SLOTS
+
+    def count_drop(self, domain: int) -> None:
+        """Pages of a domain were dropped."""
+        self.drops[self.slot_of(domain)] += 1
+        self.drops[ANY] += 1
 
     def clear(self) -> None:
         """Forget everything."""

@@ -47,7 +47,7 @@ class InterruptEntries(Protocol):
 
 
 class Invalidator:
-    """What can be forgotten. `caches.generation` tells that something was."""
+    """What can be forgotten. `caches.generation` and `caches.drops` tell that something was."""
 
     def __init__(
         self,
@@ -69,7 +69,9 @@ class Invalidator:
             self.caches.contexts.drop_domain(domain)
         elif granularity == Granularity.SELECTIVE:
             self.caches.contexts.drop_device(domain, source_id, function_mask)
-        return self._done(granularity)
+        # What a requester's domain is may have changed: that concerns all who remember one.
+        self.caches.generation += granularity != Granularity.RESERVED
+        return Granularity(granularity)
 
     def pages(self, granularity: int, domain: int, iova: int, mask: int, hint: bool) -> Granularity:
         """Forget pages, and the tables that lead to them.
@@ -84,18 +86,16 @@ class Invalidator:
         if granularity == Granularity.GLOBAL:
             self.caches.pages.clear()
             self.caches.tables.clear()
+            self.caches.generation += 1
         elif granularity == Granularity.DOMAIN:
             self.caches.pages.drop_domain(domain)
             self.caches.tables.drop_domain(domain)
+            self.caches.count_drop(domain)
         elif granularity == Granularity.SELECTIVE:
             self.caches.pages.drop_pages(domain, iova, mask)
             if not hint:
                 self.caches.tables.drop_pages(domain, iova, mask)
-        return self._done(granularity)
-
-    def _done(self, granularity: int) -> Granularity:
-        """So much was forgotten: nothing, where it was asked for with the reserved 0."""
-        self.caches.generation += granularity != Granularity.RESERVED
+            self.caches.count_drop(domain)
         return Granularity(granularity)
 
     def interrupts(self, selective: bool, index: int, mask: int) -> None:

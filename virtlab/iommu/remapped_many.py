@@ -1,19 +1,23 @@
 """Memory behind a remapping unit as one array: many addresses of one requester at once.
 
-    iovas --> flat IOTLB --all known--> offsets
+    iovas --> pages with both rights --all known--> offsets
                   |
-               a miss --> what the unit remembers, else a batch walk --> learn, and look again
+               a miss --> pages with one right --> what the unit remembers, else a batch walk
 
 The idea: a `Flat` is a `Dma` that says where in its array an address lies. Behind a unit that
-answer comes from the tables, and holds until the unit's `generation` moves.
+answer comes from the tables, and holds until the unit drops something of the requester's domain, or
+does otherwise.
 
 The rules that keep it simple:
 
-1. `offset_many` knows pages that may be read and written, and no others: whoever has an offset may
-   do both. A page with one right goes one by one, where each access is asked for.
+1. There are two flat IOTLBs. What is in the first may be read and written, so there no right is
+   looked at. A page with one right is in the second, with its delta and, in two bits below that,
+   the right that it lacks: a *sum*.
 2. It says no without a fault. The request that is then made one by one meets the fault, and that
    one is recorded.
 3. What the unit remembers comes before a walk. So both ways are stale together.
+4. What is known is forgotten all at once. The unit counts what it drops, by domain; `_slot` is the
+   counter that concerns what is known here. If that is of more than one domain, it is `ANY`.
 
 Source: VT-d 3.0, 3.14 (interrupt addresses), 6.2, 10.4.16 (protected memory).
 """
@@ -22,18 +26,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from virtlab.errors import DmaFault
 from virtlab.interrupts import INTERRUPT_RANGE
+from virtlab.iommu.caches import ANY, NONE
 from virtlab.iommu.context import Context
 from virtlab.iommu.iotlb import UNKNOWN, FlatIotlb
 from virtlab.iommu.layouts import PAGE_BITS, TranslationType
 from virtlab.iommu.remapped import RemappedDma
 from virtlab.iommu.translation import DmaTranslation
 from virtlab.iommu.walk_many import BatchWalk
-from virtlab.memory import PAGE, Bytes, Numbers
+from virtlab.memory import PAGE, Bools, Bytes, InPieces, Numbers, Rights
 
 LONGEST = 256
 """Pages of the longest buffer that is looked at here: 1 MiB. Longer ones go one by one."""
+
+ONE_RIGHT = 1 << 18
+"""Pages of the window of those with one right: 1 GiB of addresses, and 2 MiB of table."""
+
+NO_READ, NO_WRITE, _LACKS = 1, 2, 3
+_BELOW = 2
+"""Bits of a sum below the delta: the rights that a page lacks."""
 
 
 class FlatDma(RemappedDma):
@@ -41,10 +52,11 @@ class FlatDma(RemappedDma):
 
     def __init__(self, translation: DmaTranslation, source_id: int) -> None:
         super().__init__(translation, source_id)
-        self.iotlb = FlatIotlb()
+        self.iotlb, self.one_right = FlatIotlb(), FlatIotlb(ONE_RIGHT)
         self._walks = BatchWalk(translation.memory, translation.capabilities)
         self._caches = translation.caches
-        self._seen = -1
+        self._slot = NONE
+        self._seen = self._changes = 0
 
     @property
     def bytes(self) -> Bytes:
@@ -53,39 +65,80 @@ class FlatDma(RemappedDma):
 
     @property
     def generation(self) -> int:
-        """Another number after each invalidation, and each change of what the unit does."""
-        return super().generation + self.memory.generation
+        """Another number after each invalidation that concerns what is known of the requester.
 
-    def offset(self, iova: int, length: int = 1) -> int:
+        And after each change of what the unit does, and of where memory is.
+        """
+        self._keep_up()
+        return self._changes
+
+    def _keep_up(self) -> None:
+        """Forget all that is known, if anything of it may have been dropped."""
+        if self._now() != self._seen:
+            self.iotlb.clear()
+            self.one_right.clear()
+            self._slot, self._changes = NONE, self._changes + 1
+            self._seen = self._now()
+
+    def _now(self) -> int:
+        """A number that rises with each change that concerns what is known."""
+        caches = self._caches
+        return caches.generation + self.memory.generation + caches.drops[self._slot]
+
+    def _depend(self, slot: int) -> None:
+        """What is known from here on also holds only until `slot` moves."""
+        if slot != self._slot:
+            self._slot = slot if self._slot == NONE else ANY
+            self._seen = self._now()
+
+    def offset(self, iova: int, length: int = 1, write: bool = False) -> int:
         """Where in `bytes` that begins which `view` gives; `DmaFault` as there."""
-        pieces = self.translation.pieces_to_view(self.source_id, iova, length)
+        self._keep_up()
+        self._depend(ANY)
+        pieces = self.translation.pieces(self.source_id, iova, length, write)
         if len(pieces) > 1:
-            raise DmaFault("not in one piece", iova, length)
-        return self.memory.offset(*pieces[0][:2]) if pieces else 0
+            raise InPieces("not in one piece", iova, length)
+        return self.memory.offset(*pieces[0]) if pieces else 0
 
-    def offset_many(self, iovas: Numbers, lengths: Numbers) -> Numbers:
+    def offset_many(self, iovas: Numbers, lengths: Numbers, write: Rights = None) -> Numbers:
         """Where the `lengths` bytes at `iovas`, (n,) int64 both, are; -1 where `offset` must say.
 
-        They are there in one piece, and may be read and written.
+        They are there in one piece, with the right that `write` asks for.
         """
         if not len(iovas):
             return iovas.copy()
-        found = self.translate_many(iovas)
+        found = self.translate_many(iovas, write)
         ends = (iovas & PAGE - 1) + lengths
         if ends[ends.argmax()] > PAGE:
-            self._follow(found, iovas, lengths, np.flatnonzero((ends > PAGE) & (found >= 0)))
+            going = np.flatnonzero((ends > PAGE) & (found >= 0))
+            self._follow(found, iovas, lengths, write, going)
         return found
 
-    def translate_many(self, iovas: Numbers) -> Numbers:
+    def translate_many(self, iovas: Numbers, write: Rights = None) -> Numbers:
         """Where the byte at each of `iovas` is; -1 as above. `iovas` is (n,) int64, not empty."""
-        now = self._caches.generation + self.memory.generation
-        if now != self._seen:
-            self.iotlb.clear()
-            self._seen = now
+        self._keep_up()
         found = self.iotlb.look_up(iovas)
-        return found if found is not None else self._fill(iovas)
+        return found if found is not None else self._by_right(iovas, write)
 
-    def _follow(self, found: Numbers, iovas: Numbers, lengths: Numbers, going: Numbers) -> None:
+    def _by_right(self, iovas: Numbers, write: Rights) -> Numbers:
+        """The same where the right counts."""
+        sums = self._known(iovas >> PAGE_BITS)
+        missing = np.flatnonzero(sums == UNKNOWN)
+        if len(missing):
+            sums[missing] = self._fill(iovas[missing] >> PAGE_BITS)
+        refused: Bools = (sums == UNKNOWN) | (sums & _needs(write) != 0)
+        return np.where(refused, -1, iovas + np.where(refused, 0, sums >> _BELOW))
+
+    def _known(self, pages: Numbers) -> Numbers:
+        """The sum of each page, as it is known; else `UNKNOWN`."""
+        deltas = self.iotlb.deltas(pages)
+        sums, missing = deltas << _BELOW, np.flatnonzero(deltas == UNKNOWN)
+        sums[missing] = self.one_right.deltas(pages[missing])
+        return sums
+
+    def _follow(
+        self, found: Numbers, iovas: Numbers, lengths: Numbers, write: Rights, going: Numbers
+    ) -> None:
         """Buffers of several pages, by index: -1 for those that are not in one piece."""
         at, ends = (iovas[going] | PAGE - 1) + 1, iovas[going] + lengths[going]
         deltas = found[going] - iovas[going]
@@ -96,51 +149,56 @@ class FlatDma(RemappedDma):
             going, at, ends, deltas = going[on], at[on], ends[on], deltas[on]
             if not len(going):
                 return
-            wrong = self.translate_many(at) - at != deltas
+            right = write[going] if isinstance(write, np.ndarray) else write
+            wrong = self.translate_many(at, right) - at != deltas
             at = at + PAGE
 
     # -- on a miss
 
-    def _fill(self, iovas: Numbers) -> Numbers:
-        """The same by what is known of each page, and by a walk for the others; it is learned."""
-        pages, which = np.unique(iovas >> PAGE_BITS, return_inverse=True)
-        deltas = np.full(len(pages), UNKNOWN)
-        valid = np.flatnonzero(pages >= 0)
-        deltas[valid] = self.iotlb.deltas(pages[valid])
-        asked = valid[deltas[valid] == UNKNOWN]
-        starts = pages[asked] << PAGE_BITS
-        deltas[asked] = self._deltas(starts)
-        new = asked[deltas[asked] != UNKNOWN]
-        self.iotlb.learn(pages[new], deltas[new])
-        each = deltas[which]
-        return np.where(each == UNKNOWN, -1, iovas + np.where(each == UNKNOWN, 0, each))
+    def _fill(self, pages: Numbers) -> Numbers:
+        """The same for pages that are not known: by a walk of each, which is learned."""
+        asked, which = np.unique(pages, return_inverse=True)
+        sums = np.full(len(asked), UNKNOWN)
+        valid = asked >= 0
+        sums[valid] = self._sums(asked[valid] << PAGE_BITS)
+        there, both = sums != UNKNOWN, sums & _LACKS == 0
+        self.iotlb.learn(asked[there & both], sums[there & both] >> _BELOW)
+        self.one_right.learn(asked[there & ~both], sums[there & ~both])
+        return sums[which]
 
-    def _deltas(self, starts: Numbers) -> Numbers:
-        """What to add to each page that begins at `starts`, rising; `UNKNOWN` for no."""
-        gpas = self._gpas(starts)
+    def _sums(self, starts: Numbers) -> Numbers:
+        """The sum of each page that begins at `starts`, rising; `UNKNOWN` for no."""
+        gpas, lacks = self._gpas(starts)
         for each in (starts, gpas):
             gpas[(each >= INTERRUPT_RANGE.start) & (each < INTERRUPT_RANGE.stop)] = -1
         offsets = self.memory.offset_many(gpas, np.full(len(gpas), PAGE))
-        return np.where(offsets < 0, UNKNOWN, offsets - starts)
+        return np.where(offsets < 0, UNKNOWN, (offsets - starts << _BELOW) + lacks)
 
-    def _gpas(self, starts: Numbers) -> Numbers:
-        """Where each page lies, -1 for no: without translation, passed through, or by tables."""
+    def _gpas(self, starts: Numbers) -> tuple[Numbers, Numbers]:
+        """Where each page lies, -1 for no, and what it lacks.
+
+        Without translation, passed through, or by tables.
+        """
         unit = self.translation
         if not unit.enabled:
-            return self._unprotected(starts)
-        gpas = self._walked(unit.context_of(self.source_id), starts)
-        self._remembered(starts, gpas)
-        return gpas
+            return self._unprotected(starts), np.zeros(len(starts), np.int64)
+        context = unit.context_of(self.source_id)
+        self._depend(ANY if context.reason is not None else self._caches.slot_of(context.domain))
+        gpas, lacks = self._walked(context, starts)
+        self._remembered(starts, gpas, lacks)
+        return gpas, lacks
 
-    def _walked(self, context: Context, starts: Numbers) -> Numbers:
-        """Where the tables of a context lead, or pass-through does; -1 for no."""
+    def _walked(self, context: Context, starts: Numbers) -> tuple[Numbers, Numbers]:
+        """The same by the tables of a context, or passed through by it."""
         if context.reason is None and context.kind == TranslationType.PASS_THROUGH:
             width = self._walks.translate(context, starts, True).reasons != 0
             gpas = self._unprotected(starts)
             gpas[width] = -1
-            return gpas
-        read, write = (self._walks.translate(context, starts, right) for right in (False, True))
-        return np.where((read.reasons == 0) & (write.reasons == 0), write.gpas, -1)
+            return gpas, np.zeros(len(starts), np.int64)
+        walks = (self._walks.translate(context, starts, right) for right in (False, True))
+        (may_read, read), (may_write, write) = ((walk.reasons == 0, walk.gpas) for walk in walks)
+        gpas = np.where(may_read, read, np.where(may_write, write, -1))
+        return gpas, np.where(may_read, 0, NO_READ) + np.where(may_write, 0, NO_WRITE)
 
     def _unprotected(self, starts: Numbers) -> Numbers:
         """The same addresses, -1 for those in protected memory (10.4.16)."""
@@ -149,12 +207,20 @@ class FlatDma(RemappedDma):
             gpas[(starts + PAGE > base) & (starts < end)] = -1
         return gpas
 
-    def _remembered(self, starts: Numbers, gpas: Numbers) -> None:
-        """Put into `gpas` what the unit's IOTLB has of the requester: that is believed first."""
-        for key, (_, walk) in self.translation.caches.pages.entries.items():
+    def _remembered(self, starts: Numbers, gpas: Numbers, lacks: Numbers) -> None:
+        """Put in what the unit's IOTLB has of the requester: that is believed first."""
+        for key, (domain, walk) in self._caches.pages.entries.items():
             if key.owner == self.source_id:
+                self._depend(self._caches.slot_of(domain))
                 iova, size = key.number << key.bits, 1 << key.bits
                 begin, end = np.searchsorted(starts, [iova, iova + size])
-                good = walk.reason is None and walk.read and walk.write
-                inside = starts[begin:end] - iova
-                gpas[begin:end] = walk.gpa + inside if good else -1
+                lacks[begin:end] = NO_READ * (not walk.read) + NO_WRITE * (not walk.write)
+                none = walk.reason is not None or not (walk.read or walk.write)
+                gpas[begin:end] = -1 if none else walk.gpa + starts[begin:end] - iova
+
+
+def _needs(write: Rights) -> Numbers | int:
+    """Which lack is a refusal: (n,), or one number for all."""
+    if isinstance(write, np.ndarray):
+        return np.where(write, NO_WRITE, NO_READ)
+    return {None: _LACKS, False: NO_READ, True: NO_WRITE}[write]

@@ -18,7 +18,6 @@ Source: VT-d 3.0, 3.4, 3.14, 6.1 (caching mode), 6.2, 7.1.3. Left out: requests 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from virtlab.errors import DmaFault
@@ -40,11 +39,10 @@ ERRORS = {Reason.PAGING_ACCESS, Reason.PAGING_RESERVED, Reason.CONTEXT_INVALID}
 
 
 class Piece(NamedTuple):
-    """`length` bytes in a row at `gpa`. `writable`: the device may also write them."""
+    """`length` bytes in a row at `gpa`."""
 
     gpa: int
     length: int
-    writable: bool = True
 
 
 class DmaTranslation:
@@ -136,12 +134,6 @@ class DmaTranslation:
             raise self.refuse(page.reason, source_id, iova, write)
         return page
 
-    def reach_any(self, source_id: int, iova: int) -> Walk:
-        """The same where one right is enough, to read or to write."""
-        if self.page_of(source_id, iova, False).reason == Reason.READ:
-            return self.reach(source_id, iova, True)
-        return self.reach(source_id, iova, False)
-
     def unprotected(self, gpa: int, length: int) -> None:
         """`DmaFault` where a protected region is touched. That is no fault to record (10.4.16)."""
         if self.protection.covers(gpa, length):
@@ -150,15 +142,10 @@ class DmaTranslation:
     # -- a request
 
     def pieces(self, source_id: int, iova: int, length: int, write: bool) -> list[Piece]:
-        """Where `length` bytes at `iova` lie, in order; `DmaFault` if any of them may not be."""
-        return self._cut(iova, length, lambda at: self.reach(source_id, at, write))
+        """Where `length` bytes at `iova` lie, in order, neighbours as one.
 
-    def pieces_to_view(self, source_id: int, iova: int, length: int) -> list[Piece]:
-        """The same for bytes that are looked at: one right is enough."""
-        return self._cut(iova, length, lambda at: self.reach_any(source_id, at))
-
-    def _cut(self, iova: int, length: int, reach: Callable[[int], Walk]) -> list[Piece]:
-        """The pieces, neighbours as one. All are in memory when this returns."""
+        `DmaFault` if any of them may not be reached so. All are in memory when this returns.
+        """
         # No request is longer than memory: it bounds the work, and what is copied.
         if iova < 0 or not 0 <= length <= self.memory.size or iova + length > MAX_ADDRESS:
             raise DmaFault("no request is like this", iova, length)
@@ -168,13 +155,13 @@ class DmaTranslation:
         found: list[Piece] = []
         at, end = iova, iova + length
         while at < end:
-            page = reach(at)
+            page = self.reach(source_id, at, write)
             n = min(end - at, page.size - at % page.size)
             last = found[-1] if found else None
-            if last and last.gpa + last.length == page.gpa and last.writable == page.write:
+            if last and last.gpa + last.length == page.gpa:
                 found[-1] = last._replace(length=last.length + n)
             else:
-                found.append(Piece(page.gpa, n, page.write))
+                found.append(Piece(page.gpa, n))
             at += n
         return self._in_memory(found)
 

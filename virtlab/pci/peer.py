@@ -41,7 +41,7 @@ class Peer:
         for at, n, shift in self._parts(iova, len(data)):
             self.bar.write(at, n, word >> shift & all_ones(n))
 
-    def view(self, iova: int, length: int) -> Bytes:
+    def view(self, iova: int, length: int, write: bool = False) -> Bytes:
         """Registers are not bytes in memory."""
         raise DmaFault("a device's registers cannot be viewed as memory", iova, length)
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from virtlab.errors import DmaFault
 from virtlab.interrupts import INTERRUPT_RANGE
-from virtlab.memory import Bytes, Flat, Numbers, is_flat
+from virtlab.memory import Bytes, Flat, Numbers, Rights, is_flat
 from virtlab.pci.config import Header
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ class Requests:
         """Put `data` at `iova`."""
         self._bus(iova, len(data)).root.write_for(self.function, iova, data)
 
-    def view(self, iova: int, length: int) -> Bytes:
+    def view(self, iova: int, length: int, write: bool = False) -> Bytes:
         """The bytes themselves, where they are main memory."""
-        return self._bus(iova, length).root.view_for(self.function, iova, length)
+        return self._bus(iova, length).root.view_for(self.function, iova, length, write)
 
     def _bus(self, iova: int, length: int) -> Bus:
         """Its bus, if it may request at all. A refusal is in the trace, as one further up is."""
@@ -140,19 +140,19 @@ class Requests:
         self._look()
         return self._count
 
-    def offset(self, iova: int, length: int = 1) -> int:
+    def offset(self, iova: int, length: int = 1, write: bool = False) -> int:
         """Where in `bytes` that begins which `view` has found to be main memory.
 
         `DmaFault` if it is not there in one piece.
         """
-        return self._flat().offset(iova, length)
+        return self._flat().offset(iova, length, write)
 
-    def offset_many(self, iovas: Numbers, lengths: Numbers) -> Numbers:
+    def offset_many(self, iovas: Numbers, lengths: Numbers, write: Rights = None) -> Numbers:
         """The same for many, (n,) int64 all; -1 where a request may go another way."""
         memory, way = self._look(), self._way
         if memory is None or way is None:
             return np.full(len(iovas), -1)
-        found = memory.offset_many(iovas, lengths)
+        found = memory.offset_many(iovas, lengths, write)
         if not len(iovas):
             return found
         low, high = int(iovas[iovas.argmin()]), int((iovas + lengths).max())

@@ -21,10 +21,11 @@ from contextlib import contextmanager
 from virtlab.bus import AddressSpace, Mapping
 from virtlab.errors import DmaFault
 from virtlab.interrupts import INTERRUPT_RANGE, Msi
-from virtlab.memory import Bytes, Dma
+from virtlab.memory import Bytes, Dma, InPieces
 from virtlab.pci.access import CONFIG_PORTS, ECAM_SIZE, ConfigPorts, Ecam
 from virtlab.pci.bars import Space
 from virtlab.pci.bus import Bus, Route
+from virtlab.pci.capabilities import Express
 from virtlab.pci.config import Header, Type1
 from virtlab.pci.function import Function
 from virtlab.pci.packets import Crossing, Packets
@@ -187,7 +188,7 @@ class RootComplex:
 
     def write_for(self, function: Function, iova: int, data: bytes) -> None:
         """A function writes `data`. To the interrupt addresses it is a message."""
-        with self._request(function, iova, len(data)) as (dma, at, route):
+        with self._request(function, iova, len(data), write=True) as (dma, at, route):
             self.packets.dma_write(function, route, iova, data)
             if route.bar is None and iova in INTERRUPT_RANGE:
                 self._interrupt(function, route, iova, data)
@@ -207,16 +208,20 @@ class RootComplex:
         self.trace.emit("msi", function.name, "memory", iova, len(data), message.data)
         self.message(route.requester, message)
 
-    def view_for(self, function: Function, iova: int, length: int) -> Bytes:
-        """The bytes themselves, if they are memory."""
-        with self._request(function, iova, length) as (dma, at, _):
-            return dma.view(at, length)
+    def view_for(self, function: Function, iova: int, length: int, write: bool = False) -> Bytes:
+        """The bytes themselves, if they are memory: to read, or to write."""
+        with self._request(function, iova, length, write) as (dma, at, _):
+            return dma.view(at, length, write)
 
     @contextmanager
     def _request(
-        self, function: Function, iova: int, length: int
+        self, function: Function, iova: int, length: int, write: bool = False
     ) -> Iterator[tuple[Dma, int, Route]]:
-        """Where a request lands: whose memory, at which address there, on which way."""
+        """Where a request lands: whose memory, at which address there, on which way.
+
+        What is refused is told to the function, unless it was a posted write: those of PCI Express
+        have no completion that could say so (PCI Express 3.0, 2.2.9, 6.2.3).
+        """
         assert function.bus is not None
         route = function.bus.route_up(function, iova, length, function.source_id)
         self._nesting += 1
@@ -230,8 +235,11 @@ class RootComplex:
                 yield Peer(route.bar), route.offset, route
             else:
                 yield self.memory(route.requester), iova, route
+        except InPieces:
+            raise  # a view that cannot be had; the requests themselves may be
         except DmaFault as fault:
-            function.header.STATUS |= Header.STATUS.RECEIVED_MASTER_ABORT.mask
+            if not (write and function.config.find(Express)):
+                function.header.STATUS |= Header.STATUS.RECEIVED_MASTER_ABORT.mask
             self.trace.emit("fault", function.name, "memory", iova, length, 0, str(fault))
             raise
         finally:

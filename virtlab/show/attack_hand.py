@@ -83,9 +83,9 @@ class Watched:
         """As the memory does."""
         self.ram.write(iova, data)
 
-    def view(self, iova: int, length: int) -> Bytes:
+    def view(self, iova: int, length: int, write: bool = False) -> Bytes:
         """As the memory does."""
-        return self.ram.view(iova, length)
+        return self.ram.view(iova, length, write)
 
 
 class Hand:

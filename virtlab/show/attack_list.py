@@ -36,7 +36,7 @@ class Attack(NamedTuple):
     looks_first: bool = False  # the naive device checks first, and then reads again
 
 
-_MEMORY = "view = dma.view(buffer.addr, buffer.length)"
+_MEMORY = "dma.view(buffer.addr, buffer.length, buffer.write)"
 _HOLDS = "return length % SECTOR == 0 and sector + length // SECTOR <= self.disk.sectors"
 
 ATTACKS = {

@@ -121,9 +121,9 @@ class WatchedDma:
         self.lines.note("device", iova, len(data), write=True)
         self.memory.write(iova, data)
 
-    def view(self, iova: int, length: int) -> Bytes:
+    def view(self, iova: int, length: int, write: bool = False) -> Bytes:
         """The bytes themselves: asked for to see whether a buffer is memory."""
-        return self.memory.view(iova, length)
+        return self.memory.view(iova, length, write)
 
 
 class Pair(NamedTuple):

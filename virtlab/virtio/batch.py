@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from virtlab.memory import PAGE, Flat
-from virtlab.virtio.chain import Chain
+from virtlab.virtio.chain import Buffer, Chain
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -75,7 +75,7 @@ class Batch(Noted):
         pieces: list[tuple[int, int, bool]] = []
         for chain in chains:
             for buffer in chain.buffers:
-                found = _pieces(dma, buffer.addr, buffer.length)
+                found = _pieces(dma, buffer)
                 pieces += [(offset, length, buffer.write) for offset, length in found]
             heads.append(chain.head)
             slots.append(chain.slots)
@@ -142,13 +142,13 @@ class Batch(Noted):
         return np.add.reduceat(numbers, self.starts[:-1])
 
 
-def _pieces(dma: Flat, iova: int, length: int) -> list[tuple[int, int]]:
+def _pieces(dma: Flat, buffer: Buffer) -> list[tuple[int, int]]:
     """The `(offset, bytes)` of a buffer: one, or one for each run of neighbouring pages."""
     found: list[tuple[int, int]] = []
-    end = iova + length
+    iova, end = buffer.addr, buffer.addr + buffer.length
     while iova < end:
         size = min(end - iova, PAGE - iova % PAGE)
-        offset = dma.offset(iova, size)
+        offset = dma.offset(iova, size, buffer.write)
         if found and sum(found[-1]) == offset:
             found[-1] = (found[-1][0], found[-1][1] + size)
         else:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from virtlab.errors import DmaFault, GuestError
-from virtlab.memory import PAGE, Bytes, Dma
+from virtlab.memory import PAGE, Dma
 from virtlab.virtio.layouts import MAX_BYTES
 
 ADDRESSES = 1 << 64
@@ -164,18 +164,14 @@ def check_parts(
 def check_memory(dma: Dma, buffers: Sequence[Buffer], clauses: Clauses) -> None:
     """`GuestError` for the first buffer that is not memory from its first byte to its last.
 
-    What the device shall write must be memory that it may write.
+    What the device shall read must be memory that it may read, and so with what it shall write.
     """
     for buffer in buffers:
         try:
-            view = dma.view(buffer.addr, buffer.length)
-        except DmaFault:
+            dma.view(buffer.addr, buffer.length, buffer.write)
+        except DmaFault as fault:
             with guests_memory(clauses.address):
-                _view_pages(dma, buffer)
-        else:
-            if buffer.write and not view.flags.writeable:
-                with guests_memory(clauses.address):
-                    _refuse_write(dma, buffer.addr, view)
+                _view_pages(dma, buffer, fault)
 
 
 @contextmanager
@@ -187,21 +183,18 @@ def guests_memory(spec: str) -> Iterator[None]:
         raise GuestError(str(fault), spec) from fault
 
 
-def _view_pages(dma: Dma, buffer: Buffer) -> None:
-    """Behind a remapper a buffer may lie in many places: look at it page by page."""
+def _view_pages(dma: Dma, buffer: Buffer, fault: DmaFault) -> None:
+    """Behind a remapper a buffer may lie in many places: look at it page by page.
+
+    `fault` is what all of it gave. One with a code is a record of a unit, which none repeats.
+    """
+    if fault.code:
+        raise fault
     addr, end = buffer.addr, buffer.addr + buffer.length
     while addr < end:
         size = min(end - addr, PAGE - addr % PAGE)
-        view = dma.view(addr, size)
-        if buffer.write and not view.flags.writeable:
-            _refuse_write(dma, addr, view)
+        dma.view(addr, size, buffer.write)
         addr += size
-
-
-def _refuse_write(dma: Dma, iova: int, view: Bytes) -> None:
-    """`DmaFault`: memory that is for reading. A write says so itself, and a unit records it."""
-    dma.write(iova, view[:1].tobytes())
-    raise DmaFault("the device may only read there", iova, len(view))
 
 
 def overlap(one: Span, other: Span) -> bool:

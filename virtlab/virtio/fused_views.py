@@ -32,6 +32,7 @@ from virtlab.virtio.layouts import (
     INDIRECT,
     MAX_BYTES,
     NEXT,
+    SPLIT_WRITES,
     USED_ELEM,
     WRITE,
     SplitRings,
@@ -80,7 +81,11 @@ class FusedViews:
     def __init__(self, dma: Flat, rings: Sequence[SplitRings]) -> None:
         self.dma, self.rings, self.count, self.size = dma, rings, len(rings), rings[0].size
         self.generation = dma.generation
-        parts = np.array([[dma.offset(*part) for part in one.parts] for one in rings], np.int64)
+        places = [
+            [dma.offset(*part, write) for part, write in zip(one.parts, SPLIT_WRITES, strict=True)]
+            for one in rings
+        ]
+        parts = np.array(places, np.int64)
         (desc, avail, used), steps = parts[0].tolist(), _steps(parts)
         ring_a, ring_u, size = avail_ring(self.size), used_ring(self.size), self.size
         self.table = self._table(desc, steps[0], size, RECORD)
@@ -136,7 +141,8 @@ class FusedViews:
         addr, rest = (words.reshape(shape) for words in fields(records.ravel()))
         length = rest & all_ones(4)
         write = (rest & WRITE << FLAGS) != 0
-        offset = self.dma.offset_many(addr.ravel(), length.ravel()).reshape(shape)
+        offset = self.dma.offset_many(addr.ravel(), length.ravel(), write.ravel())
+        offset = offset.reshape(shape)
         right = (length > 0) & (offset >= 0)
         right[:, 1:] &= write[:, 1:] | ~write[:, :-1]
         plain &= right.all(1) & (length.sum(1) <= MAX_BYTES)

@@ -127,6 +127,9 @@ def packer(layout: DType) -> Struct:
 SPLIT_PARTS = (("descriptor table", 16), ("available ring", 2), ("used ring", 4))
 """What the parts are called, in the order of `SplitRings.parts`, and their alignments (2.7.1)."""
 
+SPLIT_WRITES = (False, False, True)
+"""Whether the device writes each part; it reads the others (2.7)."""
+
 
 class SplitRings(NamedTuple):
     """Where a split queue lies: `size` entries, and the addresses of its three parts.

@@ -85,7 +85,7 @@ def parse(place: Place, records: Records, bits: int, limit: int, most: int) -> P
     # In a table no flag but WRITE means anything (2.8.7).
     addr, rest = (words.copy() for words in fields(pieces))
     length, write = rest & all_ones(4), (rest & WRITE << FLAGS) != 0
-    offset = place.dma.offset_many(addr, length)
+    offset = place.dma.offset_many(addr, length, write)
     wrong = (offset < 0) | (length == 0)
     if np.count_nonzero(write):
         wrong |= misplaced(write, starts) | write & over(place.rings.parts, addr, length)
@@ -126,7 +126,7 @@ def _with_tables(place: Place, lists: Lists, most: int) -> tuple[Lists, Ints, Re
     refers = lists.refers
     addr, rest = (words[refers] for words in fields(lists.records))
     length = rest & all_ones(4)
-    at = place.dma.offset_many(addr, length)
+    at = place.dma.offset_many(addr, length, write=False)
     wrong = (at < 0) | (length % SIZE != 0) | (length == 0) | (length > place.rings.size * SIZE)
     counts = np.ones(len(refers), np.int64)
     counts[refers] = np.where(wrong, most + 1, length // SIZE)

@@ -116,7 +116,8 @@ class Moved(Seen):
                 self.batch.offset = np.add(addr, self._shift, self._offset)
                 break
         else:
-            self.batch.offset = offset = dma.offset_many(addr, self.batch.length)
+            offset = dma.offset_many(addr, self.batch.length, self.batch.write)
+            self.batch.offset = offset
             if np.count_nonzero(offset < 0):
                 return False
         return not self._writes or not self._over(parts, span, addr)

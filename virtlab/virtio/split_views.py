@@ -22,6 +22,7 @@ from virtlab.memory import Flat
 from virtlab.virtio.batch_checks import RECORD
 from virtlab.virtio.layouts import (
     DESC,
+    SPLIT_WRITES,
     USED_ELEM,
     SplitRings,
     avail_ring,
@@ -69,7 +70,7 @@ class SplitViews:
         if max(start for start, _ in rings.parts) >= 1 << 63:
             return None
         starts, lengths = np.array(rings.parts, np.int64).T
-        offsets = dma.offset_many(starts, lengths)
+        offsets = dma.offset_many(starts, lengths, np.array(SPLIT_WRITES))
         return None if np.any(offsets < 0) else cls(dma, rings, *offsets.tolist())
 
 

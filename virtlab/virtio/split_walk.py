@@ -132,7 +132,7 @@ def _tables(place: Place, referring: Records) -> Tables:
     """The tables that descriptors refer to, up to the first that is not surely right."""
     addr, rest = fields(referring)
     length = rest & all_ones(4)
-    offset = place.dma.offset_many(addr, length)
+    offset = place.dma.offset_many(addr, length, write=False)
     wrong = (offset < 0) | (length % SIZE != 0) | (length == 0)
     right = first(wrong) if Feature.RING_INDIRECT_DESC in place.features else 0
     in_order = Feature.IN_ORDER in place.features
@@ -176,7 +176,7 @@ def _batch(place: Place, heads: Ints, slots: Ints, starts: Ints, records: Record
     """The chains before the first that has a wrong buffer, or too many, or too many bytes."""
     addr, rest = fields(records)
     length, write = rest & all_ones(4), (rest & _WRITE) != 0
-    offset = place.dma.offset_many(addr, length)
+    offset = place.dma.offset_many(addr, length, write)
     wrong = (offset < 0) | (length == 0)
     if np.count_nonzero(write):
         wrong |= misplaced(write, starts)

@@ -110,9 +110,9 @@ class SoftwareRemapper:
             self.ram.memory.write(hpa, data[done : done + n])
             done += n
 
-    def view(self, iova: int, length: int) -> Bytes:
+    def view(self, iova: int, length: int, write: bool = False) -> Bytes:
         """The bytes themselves, where they lie in one piece; else `DmaFault`."""
-        return self.ram.view(iova, length)
+        return self.ram.view(iova, length, write)
 
 
 class Untranslated:

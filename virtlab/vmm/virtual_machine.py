@@ -24,7 +24,7 @@ from virtlab.bus import AddressSpace
 from virtlab.clock import Clock
 from virtlab.errors import DmaFault
 from virtlab.interrupts import InterruptController
-from virtlab.memory import PAGE, Bytes, GuestMemory
+from virtlab.memory import PAGE, Bytes, GuestMemory, InPieces
 from virtlab.trace import Trace
 from virtlab.vmm.ept import Ept
 from virtlab.vmm.frames import Frames
@@ -78,13 +78,13 @@ class ScatteredRam:
         for at, n in _by_page(gpa, len(data)):
             self.memory.write(self.hpa(at), data[at - gpa : at - gpa + n])
 
-    def view(self, gpa: int, length: int) -> Bytes:
-        """The bytes themselves, where they lie in one piece; else `DmaFault`."""
+    def view(self, gpa: int, length: int, write: bool = False) -> Bytes:
+        """The bytes themselves, where they lie in one piece; else `InPieces`."""
         hpa = self.hpa(gpa)
         for at, _ in _by_page(gpa, length):
             if self.hpa(at) != hpa + at - gpa:
-                raise DmaFault("the frames are not next to each other", gpa, length)
-        return self.memory.view(hpa, length)
+                raise InPieces("the frames are not next to each other", gpa, length)
+        return self.memory.view(hpa, length, write)
 
 
 class Window:

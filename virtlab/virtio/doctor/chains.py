@@ -109,9 +109,9 @@ class Watched:
         self.reads[-1] = Read(iova, length, data)
         return data
 
-    def view(self, iova: int, length: int) -> Bytes:
+    def view(self, iova: int, length: int, write: bool = False) -> Bytes:
         """The bytes themselves."""
-        return self.dma.view(iova, length)
+        return self.dma.view(iova, length, write)
 
     def write(self, iova: int, data: bytes) -> None:
         """Refused: a doctor changes nothing."""

@@ -89,9 +89,9 @@ class CountedDma:
         self.dma.write(iova, data)
         self.moved(len(data), True)
 
-    def view(self, iova: int, length: int) -> Bytes:
+    def view(self, iova: int, length: int, write: bool = False) -> Bytes:
         """The bytes themselves; what is done with them is not counted."""
-        return self.dma.view(iova, length)
+        return self.dma.view(iova, length, write)
 
 
 class DiskFile:
