@@ -15,6 +15,7 @@ from virtlab.pci.capabilities import Msi, Msix, PowerManagement
 from virtlab.pci.config import Header
 from virtlab.pci.decode import decode
 from virtlab.pci.dump import DumpedFunction, example
+from virtlab.pci.extended import SrIov
 from virtlab.pci.pcie import Express
 from virtlab.pci.regions import DecodedBar
 from virtlab.pci.report import as_data, verbose_text
@@ -210,6 +211,14 @@ def test_find_gives_the_first_of_its_kind():
     decoded = decode(function((0x40, MSI, 0x60), (0x60, MSI, 0)))
     assert decoded.find(Msi).offset == 0x40
     assert decoded.find(Msix) is None
+
+
+def test_find_looks_in_the_list_that_the_kind_belongs_to():
+    """0x10 is PCI Express in the one, SR-IOV in the other."""
+    decoded = extended((0x100, 0x10, 0))
+    assert decoded.find(SrIov) is decoded.extended[0]
+    assert decoded.find(Express).id == 0x10
+    assert decoded.find(Express) is not decoded.find(SrIov)
 
 
 # -- the list of extended capabilities

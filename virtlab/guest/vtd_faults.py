@@ -1,7 +1,7 @@
 """What a unit has refused: its fault records, read, understood and freed.
 
-    FSTS.PPF? --> FSTS.FRI --> FRCD[n], FRCD[n + 1] ...   F = 1: who, where, why; F <- 1 frees it
-    FSTS.PFO?     faults were lost; cleared last, and only then more are recorded
+    FSTS.FRI --> FRCD[n], FRCD[n + 1] ...   F = 1: who, where, why; F <- 1 frees it; F = 0: the end
+    FSTS.PFO     faults were lost; cleared last, and only then more are recorded
 
 The idea: the unit can stop a device, but not ask it what it meant. A record is all that there is:
 the source id, the page, the direction and a reason.
@@ -25,6 +25,9 @@ FSTS, FECTL = VtdRegisters.FSTS, VtdRegisters.FECTL
 
 FIRST_INTERRUPT_REASON = Reason.REQUEST_RESERVED
 """Reasons from here on are those of interrupt requests."""
+
+MOST = 1 << 12
+"""Faults that one reading takes: a device could have a new one for each."""
 
 _KNOWN = {int(reason): reason for reason in Reason}
 
@@ -72,17 +75,18 @@ class FaultRecords:
         self.count = registers.capabilities.records
 
     def read(self) -> list[Fault]:
-        """Every fault that is recorded, oldest first. They are freed, and recording goes on."""
-        status = self.registers.get(FSTS)
-        found = []
-        if FSTS.PPF.get(status):
-            first = FSTS.FRI.get(status)
-            for number in range(self.count):
-                reg = self._record(first + number)
-                record = self.registers.get(reg)
-                if FAULT_RECORD.F.get(record):
-                    found.append(Fault.of(record))
-                    self.registers.free(reg, FAULT_RECORD.F)
+        """Every fault that is recorded, oldest first. They are freed, and recording goes on.
+
+        Devices may fault meanwhile. So F is looked at first, by itself, and the loop ends at a
+        record that is free, not after a lap. After `MOST` the rest is left to the next call.
+        """
+        found: list[Fault] = []
+        number = FSTS.FRI.get(self.registers.get(FSTS))
+        while len(found) < MOST and self.registers.has(self._record(number), FAULT_RECORD.F):
+            reg = self._record(number)
+            found.append(Fault.of(self.registers.get(reg)))
+            self.registers.free(reg, FAULT_RECORD.F)
+            number += 1
         self.registers.free(FSTS, FSTS.PFO)
         return found
 

@@ -69,6 +69,12 @@ class UnitRegisters:
         """Write a register of 4 or 8 bytes."""
         self.cpu.store(self.base + self.offset(reg), value, reg.width)
 
+    def has(self, reg: Reg, bit: Bits) -> bool:
+        """Whether one bit is set, by a load of the 4 bytes that it is in."""
+        at = bit.lo // 32 * 4
+        word = self.cpu.load(self.base + self.offset(reg) + at, 4)
+        return bool(word >> bit.lo % 32 & 1)
+
     def free(self, reg: Reg, bit: Bits) -> None:
         """Write a 1 to one bit, and touch only the 4 bytes that it is in."""
         at = bit.lo // 32 * 4

@@ -10,7 +10,9 @@ before. So a device is safe to give away only if every port above it sends every
 can reach each other otherwise is one group, and a group goes to one owner.
 
 The rule that keeps it simple: from a function go up while a port on the way to the root lets peers
-talk. Where that ends, a group begins. It is the algorithm of Linux, `pci_device_group`.
+talk. Where that ends, a group begins. It is the algorithm of Linux, `pci_device_group`. It asks
+where a function's own requests go. That a neighbour behind an open port may write *to* a function,
+it does not ask: `vmm.passthrough_groups` does.
 
 Source: PCI Express 3.0, 6.12; PCI Express to PCI bridge 1.0, 2.3 (source ids). Left out: quirks of
 single chips, and source ids that a device has by a vendor's mistake.

@@ -156,9 +156,11 @@ class DecodedFunction:
         known = vendor not in (0, all_ones(2))
         return (vendor, said.value(Type0.SUBSYSTEM_ID)) if known else None
 
-    def find(self, kind: type[Capability]) -> DecodedCapability | None:
-        """The first capability with the id of `kind`."""
-        return next((each for each in self.capabilities if each.id == kind.id), None)
+    def find(self, kind: type[Capability] | type[ExtendedCapability]) -> DecodedCapability | None:
+        """The first capability with the id of `kind`, in the list that `kind` belongs to."""
+        extended = issubclass(kind, ExtendedCapability)
+        chain = self.extended if extended else self.capabilities
+        return next((each for each in chain if each.id == kind.id), None)
 
 
 def decode(source: DumpedFunction) -> DecodedFunction:
@@ -201,7 +203,7 @@ def _bridge(function: DecodedFunction) -> DecodedBridge | None:
 
 
 def _sriov(function: DecodedFunction) -> DecodedSriov | None:
-    found = next((each for each in function.extended if each.id == SrIov.id), None)
+    found = function.find(SrIov)
     if found is None or len(found.registers) < len(SrIov.registers):
         return None
     value = found.registers.value
