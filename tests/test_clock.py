@@ -62,3 +62,15 @@ def test_time_does_not_run_backwards():
 
 def test_every_cost_has_a_source():
     assert all(cost.ns > 0 and cost.what and cost.source for cost in COSTS.values())
+
+
+def test_time_that_passes_inside_a_call_has_passed():
+    """A call that lets time pass ends later than it began, and so does what comes after it."""
+    clock, rang = Clock(), []
+    clock.after(10, lambda: clock.advance(100))
+    clock.after(15, lambda: rang.append(clock.now))
+    clock.advance(10)
+    assert (clock.now, rang) == (110, [15])
+    clock.after(10, lambda: clock.advance(100))
+    assert not clock.advance_until(lambda: False, 50)
+    assert clock.now == 220

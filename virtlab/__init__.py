@@ -22,8 +22,10 @@ Read it in this order. Each step needs only those before it.
 14. `virtio.device`   what a device is to a transport; `virtio.mmio`, `guest.virtio_device`
 15. `iommu.walk`      from a device's address to a page; then `iommu.vtd`, and `guest.vtd`
 16. `pci.sriov`       one card that makes more of itself; then `virtio.sriov_net`
-17. `machine`         everything wired together; `cards` and `firmware` are what is plugged in
-18. `show`            the pictures; `course`, the checks and the `virtlab` command
+17. `vmm.passthrough` a card, or one of its virtual functions, in a virtual machine
+18. `machine`         everything wired together; `cards` and `firmware` are what is plugged in
+19. `server`          the same for a machine with VT-d; `server_board` is what is plugged in
+20. `show`            the pictures; `course`, the checks and the `virtlab` command
 
 `wire`, `errors`, `trace`, `clock`, `memory`, `interrupts` and `backends` are the ground under all
 of it. Look into them when a name sends you there. `docs/architecture.md` has the picture.

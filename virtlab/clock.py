@@ -5,7 +5,7 @@ and moves only when somebody advances it; a device that needs time asks for a ca
 so many nanoseconds. So every run is the same run.
 
 The rule that keeps it simple: a timer never fires in the past, and never inside the call
-that set it.
+that set it. A call may let time pass itself, and that time has passed for everybody.
 
 `COSTS` holds the few real costs that the lessons quote. Each has its source. They *say* what a
 counted event costs on hardware; a VMM and a timed board let so much virtual time pass for one.
@@ -83,7 +83,7 @@ class Clock:
             self.now = due
             if action is not None:
                 action()
-        self.now = end
+        self.now = max(self.now, end)
 
     def advance_until(self, ready: Callable[[], bool], limit: int) -> bool:
         """Let time pass, call by call, until `ready()`, or until `limit` ns have passed.
@@ -94,7 +94,7 @@ class Clock:
         while not ready():
             due = self.next_event()
             if due is None or due > end:
-                self.advance(end - self.now)
+                self.advance(max(end - self.now, 0))
                 return False
             self.advance(due - self.now)
         return True

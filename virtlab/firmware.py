@@ -73,9 +73,13 @@ def image(vtd: bool = False) -> acpi.Image:
 
 
 def rom(vtd: bool = False) -> GuestMemory:
+    """The ROM of the lesson PC."""
+    return rom_with(image(vtd))
+
+
+def rom_with(tables: acpi.Image) -> GuestMemory:
     """64 KiB, mapped twice: below 1 MiB, and where an x86 starts, below 4 GiB."""
     once = np.full(ROM_SIZE, 0xFF, np.uint8)
-    tables = image(vtd)
     for at, data in ((ROM, b"virtlab ROM"), (tables.gpa, tables.data), (ROM + RESET_VECTOR, HALT)):
         once[at - ROM : at - ROM + len(data)] = np.frombuffer(data, np.uint8)
     return GuestMemory([(ROM, ROM_SIZE), (RESET_ROM, ROM_SIZE)], np.concatenate([once, once]))

@@ -101,6 +101,17 @@ def test_an_address_has_28_bits(edu):
     assert bytes(edu.buffer[:3]) == b"low"
 
 
+def test_unless_it_is_told_otherwise(edu):
+    """QEMU's option dma_mask."""
+    edu.dma_mask = all_ones(4)
+    edu.ram.write(0x100, b"low")
+    dma(edu, 0xF000_0100, BUFFER, 3, START)
+    assert not any(edu.buffer)
+    edu.dma_mask = 0xFFF
+    dma(edu, 0xF000_0100, BUFFER, 3, START)
+    assert bytes(edu.buffer[:3]) == b"low"
+
+
 def test_reset_forgets_the_work(edu):
     edu.write(0x20, 4, 0x80)
     edu.write(0x08, 4, 3)

@@ -133,3 +133,12 @@ def test_a_transfer_that_it_cannot_make_is_not_begun(gpa, length, at, why):
         with pytest.raises(ValueError, match=why):
             getattr(EduDriver(cpu, 0), way)(gpa, length, at)
         assert cpu.stores == 0
+
+
+def test_how_far_it_reaches_is_what_the_driver_was_told():
+    """QEMU's option dma_mask: the driver has to know it."""
+    cpu = Stuck(0)
+    EduDriver(cpu, 0, dma_mask=0xFFFF_FFFF).from_device(DMA_MASK + 1, 4)
+    assert cpu.stores == 4
+    with pytest.raises(ValueError, match="it reaches the first 0x1000 bytes only"):
+        EduDriver(cpu, 0, dma_mask=0xFFF).from_device(0xFFE, 4)

@@ -164,6 +164,18 @@ def test_what_cannot_be_plugged_in_changes_nothing():
     assert card.bus is bus
 
 
+def test_what_is_unplugged_can_be_plugged_in_elsewhere():
+    bus, other, card = Bus("conventional"), Bus("conventional"), Card()
+    bus.plug(card, 3)
+    with pytest.raises(ValueError, match="is not plugged in here"):
+        other.unplug(card)
+    bus.unplug(card)
+    assert (bus.functions, card.bus) == ({}, None)
+    with pytest.raises(ValueError, match="is not plugged in here"):
+        bus.unplug(card)
+    assert other.plug(card, 3).bus is other
+
+
 def test_a_pin_below_a_bridge_that_hangs_nowhere_stays_there():
     made, card = PciePciBridge(), Card()
     made.below.plug(card, 3)

@@ -8,12 +8,12 @@ from virtlab.clock import COSTS
 from virtlab.devices.lapic import BASE
 from virtlab.machine import lesson_pc, lesson_vm
 from virtlab.vmm.interrupt_prices import STEPS, measured, predicted
+from virtlab.vmm.interrupt_target import ExternalInterruptExit
 from virtlab.vmm.interrupt_ways import (
     COUNT,
     GUEST_VECTORS,
     STATES,
     WAYS,
-    ExternalInterruptExit,
     InterruptedVm,
 )
 from virtlab.vmm.irqchip import total

@@ -72,7 +72,8 @@ class Board:
 
     `apic_ids` has one id for each processor. `hpet` is where the block is, and the low half of its
     GCAP_ID. `ecam` is its base, its first and its last bus. `reset` is a port, and the byte that
-    resets the machine there. `century` is the RTC's index of it. `more` are further tables.
+    resets the machine there. `century` is the RTC's index of it. `legacy`: there are an 8042 and
+    two 8259As, as on a PC of old. `more` are further tables.
     """
 
     apic_ids: tuple[int, ...] = (0,)
@@ -87,6 +88,7 @@ class Board:
     reset: tuple[int, int] | None = None
     century: int = 0
     msi: bool = False
+    legacy: bool = True
     more: tuple[Structure, ...] = field(default=())
 
 
@@ -167,7 +169,7 @@ class _Layout:
 
 def fadt(board: Board, dsdt_gpa: int) -> Structure:
     """FADT: no ACPI hardware; a PC's legacy devices; where the DSDT is (5.2.9)."""
-    boot = BOOT_FLAGS["LEGACY_DEVICES"].mask | BOOT_FLAGS["HAS_8042"].mask
+    boot = BOOT_FLAGS["LEGACY_DEVICES"].mask | (board.legacy and BOOT_FLAGS["HAS_8042"].mask)
     boot |= BOOT_FLAGS["VGA_NOT_PRESENT"].mask | BOOT_FLAGS["NO_ASPM"].mask
     if not board.msi:
         boot |= BOOT_FLAGS["MSI_NOT_SUPPORTED"].mask
@@ -207,7 +209,8 @@ def madt(board: Board) -> Structure:
         for each in board.overrides
     ]
     parts = (*processors, *chips, *overrides)
-    return table("APIC", 5, *parts, local_apic_address=board.local_apic, flags=PCAT_COMPAT)
+    flags = board.legacy and PCAT_COMPAT
+    return table("APIC", 5, *parts, local_apic_address=board.local_apic, flags=flags)
 
 
 _LEVEL = INTI_FLAGS["TRIGGER"].put(INTI_FLAGS["POLARITY"].put(0, ACTIVE_HIGH), LEVEL)

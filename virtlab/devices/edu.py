@@ -42,7 +42,7 @@ BUFFER, BUFFER_BYTES = 0x40000, 4096
 """Where the DMA engine sees its buffer, and how large it is."""
 
 DMA_MASK = (1 << 28) - 1
-"""Addresses that the engine can make: 28 bits."""
+"""Addresses that the engine makes unless it is told otherwise: 28 bits."""
 
 FACTORIAL_TIME, DMA_TIME = 10 * MICROSECOND, 100 * MILLISECOND
 """Virtual time of one factorial, and of one transfer. QEMU's transfer takes as long."""
@@ -123,6 +123,7 @@ class Edu:
     """The device: `irq` is its line, `dma` its way to memory.
 
     `buffer` is the DMA engine's own memory. `factorial_time` and `dma_time` are in virtual ns.
+    `dma_mask` are the bits of an address that the engine makes, as QEMU's option of that name.
     """
 
     def __init__(
@@ -132,12 +133,14 @@ class Edu:
         clock: Clock,
         factorial_time: int = FACTORIAL_TIME,
         dma_time: int = DMA_TIME,
+        dma_mask: int = DMA_MASK,
     ) -> None:
         self.irq = irq
         self.dma = dma
         self.clock = clock
         self.factorial_time = factorial_time
         self.dma_time = dma_time
+        self.dma_mask = dma_mask
         self.values = {reg.offset: reg.reset for reg in REGISTERS}
         self.buffer = bytearray(BUFFER_BYTES)
         self._work: list[Timer] = []
@@ -235,9 +238,9 @@ class Edu:
 
     def _move(self, command: int, inside: int, ends: tuple[int, int], count: int) -> None:
         if command & TO_MEMORY:
-            self.dma.write(ends[1] & DMA_MASK, bytes(self.buffer[inside : inside + count]))
+            self.dma.write(ends[1] & self.dma_mask, bytes(self.buffer[inside : inside + count]))
         else:
-            self.buffer[inside : inside + count] = self.dma.read(ends[0] & DMA_MASK, count)
+            self.buffer[inside : inside + count] = self.dma.read(ends[0] & self.dma_mask, count)
 
     # -- interrupts
 

@@ -22,11 +22,12 @@ NAP = 1_000_000
 
 
 class EduDriver:
-    """The device at `base` (gpa), through `cpu`."""
+    """The device at `base` (gpa), through `cpu`. Its engine makes addresses of `dma_mask`."""
 
-    def __init__(self, cpu: Cpu, base: int) -> None:
+    def __init__(self, cpu: Cpu, base: int, dma_mask: int = DMA_MASK) -> None:
         self.cpu = cpu
         self.base = base
+        self.dma_mask = dma_mask
 
     def detect(self) -> bool:
         """Whether it is there: it says who it is, and inverts what it is told."""
@@ -67,8 +68,8 @@ class EduDriver:
         inside = (source if way else destination) - BUFFER
         if inside < 0 or length < 0 or inside + length > BUFFER_BYTES:
             raise ValueError(f"its buffer has {BUFFER_BYTES} bytes, not {length} from {inside}")
-        if outside + length > DMA_MASK + 1:
-            raise ValueError(f"it reaches the first {DMA_MASK + 1:#x} bytes only")
+        if outside + length > self.dma_mask + 1:
+            raise ValueError(f"it reaches the first {self.dma_mask + 1:#x} bytes only")
         self.put(EduRegisters.DMA_SOURCE, source)
         self.put(EduRegisters.DMA_DESTINATION, destination)
         self.put(EduRegisters.DMA_COUNT, length)

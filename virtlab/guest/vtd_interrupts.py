@@ -115,7 +115,13 @@ class InterruptTable:
     def post(self, source_id: int, vector: int, descriptor_gpa: int, urgent: bool = False) -> Msi:
         """Let interrupts of `source_id` be posted to a virtual processor: its descriptor's gpa."""
         index = self.take()
-        entry = IRTE_POSTED.pack(
+        self.put(index, self.posted_entry(source_id, vector, descriptor_gpa, urgent))
+        return message(index)
+
+    @staticmethod
+    def posted_entry(source_id: int, vector: int, descriptor_gpa: int, urgent: bool = False) -> int:
+        """The entry that posts requests of `source_id`, and nobody else's, as `vector`."""
+        return IRTE_POSTED.pack(
             P=1,
             IM=1,
             URG=urgent,
@@ -125,8 +131,6 @@ class InterruptTable:
             SID=source_id,
             SVT=CHECK_ID,
         )
-        self.put(index, entry)
-        return message(index)
 
     def put(self, index: int, entry: int) -> None:
         """Write entry `index`, a number of 128 bits. The unit forgets what it knew of it."""

@@ -89,6 +89,13 @@ class Bus:
         function.update()
         return function
 
+    def unplug(self, function: Function) -> None:
+        """Take `function`, which was reset, off the bus. `ValueError` if it is not here."""
+        if self.functions.get((function.device, function.number)) is not function:
+            raise ValueError(f"{function} is not plugged in here")
+        del self.functions[function.device, function.number]
+        function.bus = None
+
     @property
     def number(self) -> int:
         """The number that software gave it, in the bridge above. The root bus is 0."""

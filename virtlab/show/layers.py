@@ -47,7 +47,11 @@ LAYERS = (
     Layer("guest", ("guest/",), "a Cpu's verbs, a device's registers"),
     Layer("VMM", ("vmm/",), "exits, tables, whose device is whose"),
     Layer("hosts", ("hosts/",), "where a guest really runs"),
-    Layer("boards", ("cards", "firmware", "machine"), "everything below: explicit wiring"),
+    Layer(
+        "boards",
+        ("cards", "firmware", "machine", "server_board", "server"),
+        "everything below: explicit wiring",
+    ),
     Layer("eyes", ("show/",), "pictures and widgets of all of it"),
     Layer("course", ("course/",), "checks, hints, the command line"),
 )
@@ -79,6 +83,6 @@ def _band(layer: Layer, y: float, tint: str) -> str:
         parts.append(rect(x, y + 8, width, 26, WHITE, INK, 4, 1))
         parts.append(write(x + 8, y + 26, member, SMALL, mono=True))
         x += width + 8
-    left = MARGIN + 500.0
+    left = max(MARGIN + 500.0, x + 4)
     words = fit(layer.knows, WIDTH - MARGIN - left - 8, SMALL)
     return "".join([*parts, write(left, y + 26, words, SMALL, MUTED)])

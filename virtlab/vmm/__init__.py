@@ -14,4 +14,7 @@ Around it, each part by itself:
     a physical card's DMA                  dma_remap, pinning, mediator, mediated_edu, mediated_ide
     who has which device                   assignment, dedicated, forwarded, partitioned,
                                            shared_nic, vlink
+    a device in a VM, by hardware          passthrough, passthrough_*
+    an interrupt's way to a VM             interrupt_relay, interrupt_target, interrupt_ways,
+                                           interrupt_prices
 """

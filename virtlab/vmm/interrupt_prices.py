@@ -22,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from virtlab.vmm.interrupt_ways import COUNT, GUEST_VECTORS, InterruptedVm, State, Way
+from virtlab.vmm.interrupt_target import State
+from virtlab.vmm.interrupt_ways import COUNT, GUEST_VECTORS, InterruptedVm, Way
 from virtlab.vmm.irqchip import timed
 from virtlab.vmm.meter import Cost, Meter
 from virtlab.vmm.virtual_machine import VirtualMachine

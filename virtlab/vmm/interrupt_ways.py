@@ -23,22 +23,21 @@ Source: SDM 3C 26.2 (external interrupts), 30 (APIC virtualization, posted inter
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from functools import partial
+from typing import Literal, Self
 
 from virtlab.devices.lapic import BASE, ApicBus, Lapic, LapicRegisters
-from virtlab.interrupts import Interrupt, Msi
+from virtlab.guest.vtd_interrupts import InterruptTable, message
+from virtlab.interrupts import Interrupt
 from virtlab.iommu.interrupt_remapping import CHECK_ID, InterruptRemapper
-from virtlab.iommu.layouts import DST_XAPIC, IRTE, IRTE_POSTED, REQUEST_ADDRESS
+from virtlab.iommu.layouts import DST_XAPIC, IRTE
 from virtlab.iommu.posted import PostedDescriptor
 from virtlab.memory import PAGE, GuestMemory
-from virtlab.vmm.exits import Exit
+from virtlab.vmm.interrupt_target import VIRTUAL_APICS, InterruptTarget, State, assign_apic
 from virtlab.vmm.service.remote import SWITCH
-from virtlab.vmm.vcpu import Resume
 from virtlab.vmm.virtual_machine import VirtualMachine
 
 Way = Literal["user space", "kernel", "posted"]
-State = Literal["running", "asleep", "preempted"]
 
 WAYS: tuple[Way, ...] = ("user space", "kernel", "posted")
 STATES: tuple[State, ...] = ("running", "asleep", "preempted")
@@ -49,28 +48,10 @@ DEVICE = 0x0018
 HOST_VECTORS, GUEST_VECTORS, COUNT = 0x40, 0x60, 16
 """The first vector of the device at the host, the first in the guest, and how many it has."""
 
-NOTIFY, WAKE = 0xF2, 0xF1
-"""The host's vectors for "look at the descriptor": while the guest runs, and while it sleeps."""
-
 TABLE, DESCRIPTOR = 0, PAGE
 """Where the interrupt-remapping table and the descriptor are, in pages of the VMM's own."""
 
-VIRTUAL_APIC = 0xFEE0_1000
-"""Where the host has the page that the processor answers for (hpa)."""
-
 ENABLE = LapicRegisters.SVR.ENABLE.mask | 0xFF
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalInterruptExit(Exit):
-    """A physical interrupt came while the guest ran (SDM 3C 26.2).
-
-    `vector` is that of the host; the processor acknowledged it on the exit.
-    """
-
-    REASON: ClassVar[int] = 1
-    NAME: ClassVar[str] = "external interrupt"
-    vector: int
 
 
 class Afar:
@@ -105,25 +86,22 @@ class Afar:
         self.lapic.write(offset, size, value)
 
 
-class InterruptedVm:
+class InterruptedVm(InterruptTarget):
     """`vm` with a local APIC in one of the three ways, and a device that interrupts it.
 
     Entry `n` of the remapping table, below `COUNT`, is vector `GUEST_VECTORS + n` of the guest.
-    `state` is what its processor does. `host_interrupts` counts what the host had to handle. Use it
-    in a `with`: its end takes everything off `vm` again.
+    Use it in a `with`: its end takes everything off `vm` again.
     """
 
     def __init__(self, vm: VirtualMachine, way: Way) -> None:
-        self.vm, self.way = vm, way
-        self.state: State = "running"
-        self.host_interrupts = 0
-        self.lapic, self.host = Lapic(0, vm.clock), Lapic(0, vm.clock)
-        for each in (self.lapic, self.host):
-            each.write(LapicRegisters.SVR.offset, 4, ENABLE)
-        self.afar = Afar(self.lapic, vm)
+        self.way = way
         self.tables = GuestMemory(2 * PAGE)
-        self.descriptor = PostedDescriptor(self.tables, DESCRIPTOR)
-        self.descriptor.start(NOTIFY, self.host.number)
+        lapic, host = Lapic(0, vm.clock), Lapic(0, vm.clock)
+        super().__init__(vm, lapic, host, PostedDescriptor(self.tables, DESCRIPTOR))
+        for each in (lapic, host):
+            each.write(LapicRegisters.SVR.offset, 4, ENABLE)
+        self.deliver = {HOST_VECTORS + n: partial(self._rise, n) for n in range(COUNT)}
+        self.afar = Afar(self.lapic, vm)
         self.remapper = InterruptRemapper(self.tables, deliver=ApicBus([self.host]).message)
         self.remapper.set_table(TABLE | COUNT.bit_length() - 2)
         self.remapper.enabled = True
@@ -134,31 +112,24 @@ class InterruptedVm:
     def _entry(self, n: int) -> int:
         """The entry of interrupt `n`: a message to the host's processor, or a post."""
         if self.way == "posted":
-            return IRTE_POSTED.pack(
-                P=1, IM=1, VV=GUEST_VECTORS + n, PDAL=DESCRIPTOR >> 6, SID=DEVICE, SVT=CHECK_ID
-            )
+            return InterruptTable.posted_entry(DEVICE, GUEST_VECTORS + n, DESCRIPTOR)
         entry = IRTE.pack(P=1, V=HOST_VECTORS + n, SID=DEVICE, SVT=CHECK_ID)
         return DST_XAPIC.put(entry, self.host.number)
 
     def _wire(self) -> Callable[[], None]:
-        """Put the page into the VM, and the VMM's handler into its loop. Gives the way back."""
+        """Put the page into the VM. Gives the way back."""
         vm, old = self.vm, self.vm.vmm.controller
         vm.vmm.controller = self.lapic
-        vm.vmm.handlers[ExternalInterruptExit] = self._exited
         device = self.afar if self.way == "user space" else self.lapic
         trapped = vm.memory.map(BASE, PAGE, device, "lapic", width=4)
         assigned = None
         if self.way == "posted":
-            space = vm.host.memory
-            assigned = space.map(VIRTUAL_APIC, PAGE, self.lapic, "virtual apic", width=4)
-            vm.assign_memory(BASE, VIRTUAL_APIC, PAGE)
+            assigned = assign_apic(vm, self.lapic, VIRTUAL_APICS)
 
         def undo() -> None:
             if assigned is not None:
-                vm.withdraw_memory(BASE, PAGE)
-                vm.host.memory.unmap(assigned)
+                assigned()
             vm.memory.unmap(trapped)
-            del vm.vmm.handlers[ExternalInterruptExit]
             vm.vmm.controller = old
 
         return undo
@@ -169,57 +140,19 @@ class InterruptedVm:
     def __exit__(self, *_: object) -> None:
         self._undo()
 
-    # -- the guest's processor starts and stops
-
-    def become(self, state: State) -> None:
-        """The VMM lets the guest run, sleep or wait for its turn, and tells the descriptor."""
-        self.state = state
-        self.descriptor.suppress(state == "preempted")
-        self.descriptor.move(WAKE if state == "asleep" else NOTIFY, self.host.number)
-        if state == "running":
-            self._look()
-
     # -- an interrupt
 
     def interrupt(self, n: int) -> None:
         """The device sends its message `n`."""
-        address = REQUEST_ADDRESS.pack(FEE=BASE >> REQUEST_ADDRESS.FEE.lo, FORMAT=1, HANDLE=n)
-        self.remapper.send(DEVICE, Msi(address, 0))
+        self.remapper.send(DEVICE, message(n))
         while self.host.pending:
-            self._physical(self.host.acknowledge())
+            self.meet(self.host.acknowledge())
 
-    def _physical(self, vector: int) -> None:
-        """The host's processor got `vector`: the guest's own affair, an exit, or neither."""
-        if self.state != "running":
-            self._handle(vector)
-        elif vector == NOTIFY:
-            self._end_at_host()
-            self._look()
-        else:
-            self.vm.vmm.handle(ExternalInterruptExit(vector))
-
-    def _exited(self, exit: Exit) -> Resume:
-        assert isinstance(exit, ExternalInterruptExit)
-        self._handle(exit.vector)
-        return Resume(again=True)
-
-    def _handle(self, vector: int) -> None:
-        """The host's handler: end it there, and let it rise in the guest's APIC."""
-        self.host_interrupts += 1
-        self._end_at_host()
-        if vector in (NOTIFY, WAKE):
-            self._look()
-            return
+    def _rise(self, n: int) -> None:
+        """The host's handler lets interrupt `n` rise in the guest's APIC."""
         if self.way == "user space":
             self.afar.trip("interrupt")
-        self.lapic.accept(Interrupt(vector - HOST_VECTORS + GUEST_VECTORS))
-
-    def _end_at_host(self) -> None:
-        self.host.write(LapicRegisters.EOI.offset, 4, 0)
-
-    def _look(self) -> None:
-        """PIR becomes IRR: by the processor at a notification, by the VMM before an entry."""
-        self.lapic.vectors.irr |= self.descriptor.sync()
+        self.lapic.accept(Interrupt(GUEST_VECTORS + n))
 
     # -- the guest
 

@@ -53,7 +53,8 @@ class Vmm:
     """The monitor of one VM.
 
     `ports` and `memory` are the VM's own spaces, with its virtual devices; `controller` is its
-    virtual interrupt controller. `exits` counts by the record's class name.
+    virtual interrupt controller. `exits` counts by the record's class name. `busy` is how many
+    exits are being handled now: while it is not 0, the guest does not run.
 
     `handlers` says who takes a kind of exit in place of the rules above: a service for hypercalls,
     a shadow pager for its page faults.
@@ -77,6 +78,7 @@ class Vmm:
         self.name = name
         self.exit_cost = round(COSTS["vm_exit"].ns) if exit_cost is None else exit_cost
         self.exits: Counter[str] = Counter()
+        self.busy = 0
         self.handlers: dict[type[Exit], Callable[[Exit], Resume]] = {}
 
     def handle(self, exit: Exit) -> Resume:
@@ -85,8 +87,12 @@ class Vmm:
         self.exits[kind] += 1
         self.trace.counts[f"exit {kind}"] += 1
         self.trace.emit("exit", self.name, *exit.place, note=str(exit))
-        self.clock.advance(self.exit_cost)
-        resume = self.emulate(exit)
+        self.busy += 1
+        try:
+            self.clock.advance(self.exit_cost)
+            resume = self.emulate(exit)
+        finally:
+            self.busy -= 1
         self.trace.emit("entry", self.name, *exit.place, note=_in_words(resume))
         return resume
 
