@@ -305,7 +305,7 @@ assert list(overhead.values()) == [20 * 4096 // size for size in sizes]
 # %% [markdown]
 # ## An outlook: functions that are light
 #
-# Below is the dump of lesson 04 again, at its disk controller. The extended capability at 0x120 says that the card can be many: *SR-IOV*. `TOTAL_VFS` is how many *virtual functions* it can make, `FIRST_VF_OFFSET` and `VF_STRIDE` say at which places. Lesson 20 hands them to virtual machines.
+# Below is the dump of lesson 04 again, at its disk controller. The extended capability at 0x120 says that the card can be many: *SR-IOV*. `TOTAL_VFS` is how many *virtual functions* it can make, `FIRST_VF_OFFSET` and `VF_STRIDE` say at which places. Lesson 21 hands them to virtual machines.
 
 # %%
 show.ConfigView(example(), start=("06:00.0", 0x12E))

@@ -409,7 +409,7 @@ show.Quiz([
     ),
     show.question(
         "Why is the network card shared and not partitioned?",
-        ("It has no parts: one address, one ring each way. Each VM needs a virtual card with its own state", "Cards that can be cut exist, and then the pieces are functions: lesson 20."),
+        ("It has no parts: one address, one ring each way. Each VM needs a virtual card with its own state", "Cards that can be cut exist, and then the pieces are functions: lesson 21."),
         ("Because frames are too small to cut", "It is the device that is cut, not the data."),
         ("Because a switch is needed between the VMs", "The switch comes from sharing; it is not the reason."),
         place=2,

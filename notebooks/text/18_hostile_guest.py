@@ -390,7 +390,7 @@ show.Quiz([
 #
 # **Exercise**: tasks 2 and 4 of [problem set 4](../exercises/ps04/ps04.ipynb): your walk and your pop meet hostile rings. Then task 5 of [problem set 5](../exercises/ps05/ps05.ipynb).
 #
-# **Next**: lesson 19, VT-d. There the device itself is the attacker: real hardware, and no `if` of ours between it and memory.
+# **Next**: [lesson 19](19_vtd.ipynb), VT-d. There the device itself is the attacker: real hardware, and no `if` of ours between it and memory.
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

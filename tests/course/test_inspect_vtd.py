@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from random import Random
 
@@ -20,7 +21,7 @@ from virtlab.iommu.listing import Budget
 from virtlab.iommu.registers import VtdRegisters
 
 DATA = Path(__file__).parent.parent / "data" / "virtio"
-FILE = str(DATA / "vtd48_split.npz")
+FILE = str(files("virtlab") / "data" / "vtd" / "vtd48_split.npz")
 SID = 0x18
 RW, LARGE = 3, 1 << 7
 
@@ -309,13 +310,23 @@ def test_tables_without_end_are_cut(capsys, tmp_path, monkeypatch):
 # -- interrupt entries
 
 
-def entries(*pairs, irta=0x20000 | 3):
+def entries(*pairs, irta=0x20000 | 3, **registers):
     file = made()
     for number, bits in pairs:
         file.store(0x20000 + 16 * number, bits & (1 << 64) - 1)
         file.store(0x20000 + 16 * number + 8, bits >> 64)
     file.page(0x20000)
-    return irtes(file.snapshot().memory, {IRTA: irta})
+    known = {getattr(VtdRegisters, name).offset: value for name, value in registers.items()}
+    return irtes(file.snapshot().memory, {IRTA: irta, **known})
+
+
+@pytest.mark.parametrize(("pi", "wrong"), [(0, True), (1, False)])
+def test_an_entry_that_posts_is_wrong_for_a_unit_that_cannot(pi, wrong):
+    """CAP.PI is 0, as QEMU's is: then IM is a reserved bit (VT-d 9.10, 10.4.2)."""
+    posted = IRTE_POSTED.pack(P=1, IM=1, VV=0x42, SVT=1, SID=0x0203)
+    cap = VtdRegisters.CAP.ND.put(VtdRegisters.CAP.PI.put(0, pi), 6)
+    (entry,) = entries((0, posted), CAP=cap).entries
+    assert ("fault" in entry.as_data()) == wrong
 
 
 def test_an_entry_in_each_form():

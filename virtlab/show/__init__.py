@@ -8,14 +8,16 @@ A picture is a pure function of a state, and gives a `Picture`, SVG and text: `a
 `run_picture`, `page_walk`, `nested_walk`, `remap_picture`, `assign_picture`, `two_vms`; of virtio
 `path_picture`, `split_ring_picture`, `packed_ring_picture`, `chain_picture`, `race_picture`,
 `threshold_picture`, `vring_map`, `vring_picture`, `writers_picture`, `batch_picture`,
-`levels_picture`, `ratio_picture`, `attack_picture`.
+`levels_picture`, `ratio_picture`, `attack_picture`; of SR-IOV `function_map`.
 `frame_buffer` is a photo of a screen. A table is a `Table`: `trace_table`, `packet_table`,
 `pin_table`, `cost_table`, `descriptor_table`, `setup_table`, `listing`. A widget is a thin shell
 around such functions: `AddressProbe`, `AssignBoard`, `AttackLab`, `BarLab`, `BatchExplorer`,
-`BitmapEditor`, `BusLab`, `ConfigView`, `DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`, `Journey`,
-`LayerLab`, `PacketViewer`, `PathLab`, `PathPlayer`, `Player`, `PresetLab`, `RaceStepper`,
-`RegisterViewer`, `RemapLab`, `RequestWalker`, `RingStepper`, `SplitLab`, `ThresholdExplorer`,
-`TracePlayer`, `VringLab`, `WalkLab`, `Quiz`, `Predict`, `Note`.
+`BitmapEditor`, `BusLab`, `ConfigView`, `DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`,
+`InterruptLab`, `Journey`, `LayerLab`, `PacketViewer`, `PathLab`, `PathPlayer`, `Player`,
+`PresetLab`, `RaceStepper`, `RegisterViewer`, `RemapLab`, `RequestWalker`, `RingStepper`,
+`ShareLab`, `SplitLab`, `SwitchLab`, `ThresholdExplorer`, `TracePlayer`, `VfLab`, `VringLab`,
+`VtdLab`, `WalkLab`, `Quiz`, `Predict`, `Note`. What only one lesson shows, it imports from its
+module: `vtd_*`, `irq_*`, `vf_*`, `share_*`.
 
 Read it in this order: `palette`, `svg`, one picture (`maps`), `shell`, one widget (`probe`).
 
@@ -71,10 +73,12 @@ from virtlab.show.tables import Table, trace_table
 from virtlab.show.timeline import exit_timeline
 from virtlab.show.topology import topology
 from virtlab.show.two_vms import two_vms
+from virtlab.show.vf_grid import function_map
 from virtlab.show.vring_map import vring_map
 from virtlab.show.vring_picture import vring_picture
 from virtlab.show.vring_table import setup_table
 from virtlab.show.vring_writers import writers_picture
+from virtlab.show.vtd_picture import vtd_walk
 from virtlab.show.worlds import worlds
 
 if TYPE_CHECKING:
@@ -88,6 +92,7 @@ if TYPE_CHECKING:
     from virtlab.show.discovery_player import DiscoveryPlayer
     from virtlab.show.dma_explorer import DmaExplorer
     from virtlab.show.explorer import ExitExplorer
+    from virtlab.show.irq_lab import InterruptLab
     from virtlab.show.journey import Journey
     from virtlab.show.layer_lab import LayerLab
     from virtlab.show.note import Note
@@ -102,8 +107,12 @@ if TYPE_CHECKING:
     from virtlab.show.register_viewer import RegisterViewer
     from virtlab.show.remap_lab import RemapLab
     from virtlab.show.ring_stepper import RingStepper
+    from virtlab.show.share_lab import ShareLab
     from virtlab.show.split_lab import SplitLab
+    from virtlab.show.vf_lab import VfLab
+    from virtlab.show.vf_switch_lab import SwitchLab
     from virtlab.show.vring_lab import VringLab
+    from virtlab.show.vtd_lab import VtdLab
     from virtlab.show.walk_lab import WalkLab
     from virtlab.show.walker import Request, RequestWalker
 
@@ -119,6 +128,7 @@ __all__ = [
     "DiscoveryPlayer",
     "DmaExplorer",
     "ExitExplorer",
+    "InterruptLab",
     "Journey",
     "LayerLab",
     "Note",
@@ -138,12 +148,16 @@ __all__ = [
     "Request",
     "RequestWalker",
     "RingStepper",
+    "ShareLab",
     "Split",
     "SplitLab",
+    "SwitchLab",
     "Table",
     "ThresholdExplorer",
     "TracePlayer",
+    "VfLab",
     "VringLab",
+    "VtdLab",
     "WalkLab",
     "address_map",
     "assign_picture",
@@ -164,6 +178,7 @@ __all__ = [
     "exit_timeline",
     "explain_access",
     "frame_buffer",
+    "function_map",
     "journey_picture",
     "layer_journey",
     "levels_picture",
@@ -201,6 +216,7 @@ __all__ = [
     "two_vms",
     "vring_map",
     "vring_picture",
+    "vtd_walk",
     "worlds",
     "writers_picture",
 ]
@@ -217,6 +233,7 @@ _WIDGETS = {
     "DiscoveryPlayer": "discovery_player",
     "DmaExplorer": "dma_explorer",
     "ExitExplorer": "explorer",
+    "InterruptLab": "irq_lab",
     "Journey": "journey",
     "LayerLab": "layer_lab",
     "Note": "note",
@@ -234,10 +251,14 @@ _WIDGETS = {
     "Request": "walker",
     "RequestWalker": "walker",
     "RingStepper": "ring_stepper",
+    "ShareLab": "share_lab",
     "SplitLab": "split_lab",
+    "SwitchLab": "vf_switch_lab",
     "ThresholdExplorer": "notify_lab",
     "TracePlayer": "player",
+    "VfLab": "vf_lab",
     "VringLab": "vring_lab",
+    "VtdLab": "vtd_lab",
     "WalkLab": "walk_lab",
     "question": "quiz",
 }

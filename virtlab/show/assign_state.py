@@ -48,7 +48,7 @@ WHY_NOT = {
     ("disk", Kind.SHARED): "Two file systems on the same sectors destroy each other.",
     ("network card", Kind.DEDICATED): (
         "It writes to memory itself, where its driver says. That takes DMA remapping (lesson 10),"
-        " and for several VMs virtual functions, SR-IOV (lesson 20)."
+        " and for several VMs virtual functions, SR-IOV (lesson 21)."
     ),
     ("network card", Kind.PARTITIONED): "It has one address, one ring each way: nothing to cut.",
 }
