@@ -76,10 +76,11 @@ TOPICS = {
 """Title by id."""
 
 DELIVERED = (
-    *(f"S{number:02}" for number in range(1, 41)),
+    *(f"S{number:02}" for number in range(1, 49)),
     "B01",
     "B02",
     "B03",
+    "B05",
     "B07",
 )
 """The topics that the lessons and exercises so far must teach and grade."""
