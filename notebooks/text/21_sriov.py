@@ -176,7 +176,7 @@ from virtlab.vmm.passthrough import Passthrough
 
 passthrough = Passthrough(host, kernel)
 a, b, c = (VfGuest(host, name) for name in "ABC")
-for vf, guest in zip(vfs, (a, b, c)):
+for vf, guest in zip(vfs[:3], (a, b, c), strict=True):
     passthrough.give(vf, guest.made, posted=guest is not c)      # C without posted interrupts
     guest.boot()                             # its kernel scans its bus, and starts virtio-net
 
@@ -273,7 +273,8 @@ queue.kick()
 fault, = kernel.vtd.faults.read()
 print(fault)
 assert (fault.source_id, fault.iova) == (source_id(*vfs[0].place), theirs)
-assert a.net.virtio.needs_reset and not b.net.virtio.needs_reset
+assert a.net.virtio.needs_reset
+assert not b.net.virtio.needs_reset
 
 # %% [markdown]
 # To the VF of A that number is an *iova*. A's domain has nothing there. The fault names source 0x0601, so the host knows whose VF it was. A's card asks to be reset, and B has not noticed anything.
@@ -358,7 +359,7 @@ roots_picture(both)
 
 # %% tags=["topic:S47"]
 with both.switch.watching() as crossed:
-    for name, function in zip("AB", both.functions):
+    for name, function in zip("AB", both.functions, strict=True):
         function.dma.write(0x8000, f"for host {name}......".encode())
 
 one, other = crossed

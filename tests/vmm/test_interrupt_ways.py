@@ -7,8 +7,9 @@ import pytest
 from virtlab.clock import COSTS
 from virtlab.devices.lapic import BASE
 from virtlab.machine import lesson_pc, lesson_vm
+from virtlab.memory import PAGE
 from virtlab.vmm.interrupt_prices import STEPS, measured, predicted
-from virtlab.vmm.interrupt_target import ExternalInterruptExit
+from virtlab.vmm.interrupt_target import VIRTUAL_APICS, ExternalInterruptExit, assign_apic
 from virtlab.vmm.interrupt_ways import (
     COUNT,
     GUEST_VECTORS,
@@ -120,3 +121,16 @@ def test_the_end_takes_everything_off_the_vm(vm):
 def test_no_more_interrupts_than_the_device_has(vm):
     with pytest.raises(ValueError, match="16 interrupts, not 17"):
         measured(vm, "posted", "running", COUNT + 1)
+
+
+def test_a_host_has_so_many_apic_pages(vm):
+    space = vm.host.memory
+    with InterruptedVm(vm, "kernel") as rig:
+        taken = [space.map(page, PAGE, rig.lapic) for page in VIRTUAL_APICS]
+        with pytest.raises(ValueError, match="64 such pages"):
+            assign_apic(vm, rig.lapic)
+        for mapping in taken:
+            space.unmap(mapping)
+        with Meter(vm) as meter:
+            rig.end()
+        assert meter.exits == 1

@@ -336,9 +336,9 @@ def test_64_vms_have_devices_and_no_more():
 def trace_of(world):
     """All that a device leaves behind where it was given to somebody."""
     return (
-        world.passthrough.given,
-        world.passthrough._tenants,
-        world.passthrough.vectors.targets,
+        dict(world.passthrough.given),
+        dict(world.passthrough._tenants),
+        list(world.passthrough.vectors.targets),
         world.kernel.vtd.root.entry(world.card.source_id),
         [mapping for mapping in world.host.memory.mappings if mapping.name == "virtual apic"],
         list(world.vm.made.root.bus.functions),

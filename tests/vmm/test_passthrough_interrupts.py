@@ -407,3 +407,15 @@ def test_a_post_that_waited_wakes_a_vm_that_goes_to_sleep(rig):
     edu.raise_interrupt()
     target.become("asleep")
     assert vm.lapic.acknowledge() == EDU_VECTOR
+
+
+def test_two_who_give_devices_away_never_use_one_apic_page_twice(rig):
+    """Which page the host has for a VM's APIC is settled when it is needed."""
+    one, two = rig.vm("A"), rig.vm("B")
+    rig.give(rig.host.edu, one)
+    Passthrough(rig.host, rig.kernel).give(rig.found(rig.host.edu2), two.made, posted=True)
+    rig.give(1, one, posted=True)
+    for vm, vector in ((one, 0x33), (two, 0x44)):
+        exits = vm.exits
+        vm.apic.put(LapicRegisters.TPR, vector)
+        assert (vm.exits, vm.lapic.TPR) == (exits, vector)

@@ -33,11 +33,12 @@ PER_PAGE = PAGE // IRTE.size
 
 
 class Entry(NamedTuple):
-    """One entry that is present. `extended`: destinations are x2APIC ids."""
+    """One entry that is present. `extended`: destinations are x2APIC ids; `posting`: CAP.PI."""
 
     number: int
     bits: int
     extended: bool
+    posting: bool
 
     @property
     def is_posted(self) -> bool:
@@ -61,8 +62,8 @@ class Entry(NamedTuple):
 
     @property
     def is_wrong(self) -> bool:
-        """Whether a reserved bit is set."""
-        return reserved(self.bits, self.extended)
+        """Whether a reserved bit is set, or it posts and the unit cannot."""
+        return reserved(self.bits, self.extended, self.posting)
 
     def as_data(self) -> dict[str, Any]:
         """What JSON has of it."""
@@ -158,9 +159,10 @@ def irtes(memory: GuestMemory, registers: Mapping[int, int]) -> Interrupts:
     if not irta:
         return Interrupts(enabled, None, 0, False, [])
     table, size = irta & IRTA.IRTA.mask, 2 << IRTA.S.get(irta)
-    extended = bool(IRTA.EIME.get(irta))
+    extended, cap = bool(IRTA.EIME.get(irta)), saved(registers, VtdRegisters.CAP)
+    posting = not cap or bool(VtdRegisters.CAP.PI.get(cap))  # one that was not saved can do all
     found = [
-        Entry(index, bits, extended)
+        Entry(index, bits, extended, posting)
         for first in range(0, size, PER_PAGE)
         for index, bits in _present(memory, table, first, min(PER_PAGE, size - first))
     ]

@@ -32,7 +32,7 @@ State = Literal["running", "asleep", "preempted"]
 NOTIFY, WAKE = 0xF2, 0xF1
 """The host's vectors for "look at the descriptor": while the guest runs, and while it sleeps."""
 
-VIRTUAL_APICS = 0xFEE0_1000
+VIRTUAL_APICS = range(0xFEE0_1000, 0xFEE4_1000, PAGE)
 """Where the host has the APIC pages that its processor answers for (hpa), one for each VM."""
 
 
@@ -127,16 +127,20 @@ class InterruptTarget:
         self.lapic.vectors.irr |= self.descriptor.sync()
 
 
-def assign_apic(vm: VirtualMachine, lapic: Lapic, page: int) -> Callable[[], None]:
+def assign_apic(vm: VirtualMachine, lapic: Lapic) -> Callable[[], None]:
     """Let the processor answer for the APIC page of `vm`, with no exit. Gives the way back.
 
-    `page` is where the host has that page (hpa).
+    `ValueError` if the host has no such page free, or no frame for a table.
     """
-    vm.assign_memory(BASE, page, PAGE)  # first: it may need a frame for a table, and find none
-    mapped = vm.host.memory.map(page, PAGE, lapic, "virtual apic", width=4)
+    space = vm.host.memory
+    page = next((each for each in VIRTUAL_APICS if space.find(each) is None), None)
+    if page is None:
+        raise ValueError(f"the host has {len(VIRTUAL_APICS)} such pages, and all are in use")
+    vm.assign_memory(BASE, page, PAGE)  # first: it is what can fail
+    mapped = space.map(page, PAGE, lapic, "virtual apic", width=4)
 
     def undo() -> None:
         vm.withdraw_memory(BASE, PAGE)
-        vm.host.memory.unmap(mapped)
+        space.unmap(mapped)
 
     return undo

@@ -33,7 +33,7 @@ from virtlab.iommu.interrupt_remapping import CHECK_ID, InterruptRemapper
 from virtlab.iommu.layouts import DST_XAPIC, IRTE
 from virtlab.iommu.posted import PostedDescriptor
 from virtlab.memory import PAGE, GuestMemory
-from virtlab.vmm.interrupt_target import VIRTUAL_APICS, InterruptTarget, State, assign_apic
+from virtlab.vmm.interrupt_target import InterruptTarget, State, assign_apic
 from virtlab.vmm.service.remote import SWITCH
 from virtlab.vmm.virtual_machine import VirtualMachine
 
@@ -124,7 +124,7 @@ class InterruptedVm(InterruptTarget):
         trapped = vm.memory.map(BASE, PAGE, device, "lapic", width=4)
         assigned = None
         if self.way == "posted":
-            assigned = assign_apic(vm, self.lapic, VIRTUAL_APICS)
+            assigned = assign_apic(vm, self.lapic)
 
         def undo() -> None:
             if assigned is not None:

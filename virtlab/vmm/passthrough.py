@@ -42,7 +42,7 @@ from virtlab.pci.bus import DEVICES
 from virtlab.pci.root import RootComplex
 from virtlab.pci.tlp import source_id
 from virtlab.trace import Trace
-from virtlab.vmm.interrupt_target import VIRTUAL_APICS, InterruptTarget, assign_apic
+from virtlab.vmm.interrupt_target import InterruptTarget, assign_apic
 from virtlab.vmm.passthrough_function import AssignedFunction
 from virtlab.vmm.passthrough_groups import companions, find
 from virtlab.vmm.passthrough_interrupts import HostVectors, VectorRoutes
@@ -98,7 +98,7 @@ class Tenant:
     """A VM with devices: its `pages`, its interrupts, and place `slot` among such VMs."""
 
     def __init__(self, guest: Guest, host: Host, slot: int, descriptors: int) -> None:
-        self.guest, self.host, self.slot = guest, host, slot
+        self.guest, self.slot = guest, slot
         self.pages = AssignedPages(guest.vm, guest.root)
         descriptor = PostedDescriptor(host.ram, descriptors + slot * POSTED_DESCRIPTOR.size)
         self.target = InterruptTarget(guest.vm, guest.lapic, host.lapic, descriptor)
@@ -117,8 +117,7 @@ class Tenant:
     def post(self, on: bool) -> None:
         """With posted interrupts the processor answers for the APIC page itself."""
         if on and self._apic is None:
-            page = VIRTUAL_APICS + self.slot * PAGE
-            self._apic = assign_apic(self.guest.vm, self.guest.lapic, page)
+            self._apic = assign_apic(self.guest.vm, self.guest.lapic)
         elif not on and self._apic is not None:
             self._apic()
             self._apic = None
@@ -247,14 +246,10 @@ class Passthrough:
 
     def _free_slot(self) -> int:
         taken = {each.slot for each in self._tenants.values()}
-        free = [n for n in range(MOST_VMS) if n not in taken and self._is_free(n)]
+        free = [n for n in range(MOST_VMS) if n not in taken]
         if not free:
             raise ValueError(f"{MOST_VMS} VMs have devices already")
         return free[0]
-
-    def _is_free(self, slot: int) -> bool:
-        """Whether nobody else on this host uses the APIC page of that place."""
-        return self.host.memory.find(VIRTUAL_APICS + slot * PAGE) is None
 
     def _settle(self, tenant: Tenant) -> None:
         """After a function has gone: without any, it is a VM like others."""

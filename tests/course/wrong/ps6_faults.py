@@ -144,6 +144,29 @@ WRONG_Q3 = slipped(
          ["what is not yours"]),
         ("all of FSTS is cleared", CLEAR, "    cpu.store(base + 0x34, 0xFFFFFFFF, 4)\n",
          ["what is not yours"]),
+        ("FRI is read for each record", ON,
+         "        number = cpu.load(base + 0x34, 4) >> 8 & 0xFF\n", SEVERAL),
+        ("FRI is read while PPF is set", "", """
+def decode_fault(record):
+    number = int.from_bytes(record, "little")
+    if not number >> 127:
+        return None
+    source, reason = number >> 64 & 0xFFFF, number >> 96 & 0xFF
+    who = f"{source >> 8:02x}:{source >> 3 & 0x1F:02x}.{source & 0b111}"
+    if 0x20 <= reason < 0x30:
+        return who, "interrupt", number >> 48 & 0xFFFF, reason
+    return who, ("write", "read")[number >> 126 & 1], number & 0xFFFFFFFFFFFFF000, reason
+
+
+def read_faults(cpu, base):
+    place, faults = base + 16 * (cpu.load(base + 8, 8) >> 24 & 0x3FF), []
+    while (status := cpu.load(base + 0x34, 4)) & 2:
+        at = place + 16 * (status >> 8 & 0xFF)
+        record = cpu.load(at + 8, 8) << 64 | cpu.load(at, 8)
+        faults.append(decode_fault(record.to_bytes(16, "little")))
+        cpu.store(at + 12, 1 << 31, 4)
+    return faults, bool(status & 1)
+""", SEVERAL),
         ("PFO is asked for first", FRI + LOOP + LOST, FRI + LOST + LOOP, MOMENTS),
         ("PFO is cleared first", FRI + LOOP + LOST + CLEAR, EARLY + FRI + LOOP, MOMENTS),
         ("lost is not told", "    return faults, lost", "    return faults", ["no fault"]),

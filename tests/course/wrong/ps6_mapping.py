@@ -20,6 +20,7 @@ NAMED = "            entry = new | 0b11\n            d.memory.store(at, 8, entry
 LAST = "    return table + 8 * (iova >> 12 & 0x1FF)\n"
 MISSING = "            if not make:\n                return None\n"
 MAPPED = "        if at is not None and d.memory.load(at, 8) & 0b11:\n"
+GIVEN = "            yield at, d.memory.load(at, 8)\n"
 FOUND = "    found = list(mapped(d, iova, length))\n"
 CLEAR = "    for at, _ in found:\n        d.memory.store(at, 8, 0)\n"
 FORGET = "    if found:\n        d.invalidate(d.number, iova, length)\n"
@@ -124,6 +125,15 @@ WRONG_Q2 = slipped(
         ("rights are freed, too", FREE, FREE.replace(" & FRAME", ""), UNMAP),
         ("the entry is read again to free it", FREE,
          "    for at, _ in found:\n        d.free(d.memory.load(at, 8) & FRAME)\n", UNMAP),
+        ("a page of 32 bits is freed", FREE, FREE.replace("FRAME", "0xFFFFF000"),
+         ["a high page goes"]),
+        ("four bytes tell what to free", MAPPED + GIVEN,
+         MAPPED + GIVEN.replace("load(at, 8)", "load(at, 4)"), ["a high page goes"]),
+        ("round the tables", "    end = min(iova + length, 1 << 12 + 9 * d.levels)\n",
+         "    end = iova + length\n", ["what lies beyond the tables"]),
+        ("every second page is looked at", CLASH,
+         " or any(any(mapped(d, iova + n, 1)) for n in range(0, length, 8192))",
+         ["mapped already"]),
         ("the iova is freed", FREE, "    for page in range(iova, iova + length, 4096):\n"
          "        d.free(page)\n", UNMAP),
         ("the first page is unmapped", FOUND, FOUND.replace("length", "4096"),
