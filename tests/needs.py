@@ -52,6 +52,16 @@ def needs_qemu(test):
     return pytest.mark.oracle(needs("QEMU")(test))
 
 
+def needs_daemon(test):
+    """The test drives a device of ``qemu-storage-daemon``."""
+    return pytest.mark.oracle(needs("storage daemon")(test))
+
+
+def needs_linux(test):
+    """The test boots Linux in QEMU, which takes its time."""
+    return pytest.mark.long(pytest.mark.timeout(900)(needs_qemu(needs("Linux")(test))))
+
+
 def needs_chromium(test):
     """The test drives a browser."""
     return pytest.mark.browser(needs("Chromium")(test))

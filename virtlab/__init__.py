@@ -10,7 +10,8 @@ Read it in this order. Each step needs only those before it.
 2. `devices.uart`     one whole device, the 16550A; then `registers`, how a device is declared
 3. `cpu`              what a guest can do: six verbs and a wait
 4. `guest.uart`       a driver, written against those verbs and nothing else
-5. `hosts.python`     the bare machine; then `hosts.remote`, the same verbs on QEMU
+5. `hosts.python`     the bare machine; then `hosts.remote`, the same verbs on QEMU, and
+                      `hosts.vhost_user`, a device in another process
 6. `vmm.io_bitmap`    which ports exit; then `vmm.exits`, what an exit is
 7. `vmm.ept`          which memory exits; then `vmm.shadow`, the same without hardware's help
 8. `vmm.vcpu`         the vCPU that meets them; then `vmm.vmm`, the loop that handles its exits

@@ -60,6 +60,12 @@ COMMANDS = (
         "virtlab inspect pci dump.txt",
     ),
     Command(
+        "linux",
+        "virtlab.course.linux_command",
+        "boot an unmodified Linux, with our devices",
+        "virtlab linux --disk disk.img --run check.sh",
+    ),
+    Command(
         "bench",
         "virtlab.course.bench",
         "measure the vectorized rings against C",

@@ -105,6 +105,23 @@ def kvm() -> str | None:
     return None if ran is None else "a guest ran on /dev/kvm"
 
 
+def storage_daemon() -> str | None:
+    """QEMU's block devices behind vhost-user, without a machine."""
+    return program("qemu-storage-daemon")
+
+
+def linux() -> str | None:
+    """An unmodified Linux that QEMU can boot: kernel, modules, busybox, mke2fs."""
+    from virtlab.hosts.linux_find import version_of
+    from virtlab.hosts.linux_initrd import linux_image
+
+    try:
+        kernel = linux_image().kernel
+        return f"{version_of(kernel)} ({kernel})"
+    except (OSError, ValueError):
+        return None
+
+
 def sandbox() -> str | None:
     """Whether bubblewrap can really make a sandbox here."""
     path = shutil.which("bwrap")
@@ -143,6 +160,18 @@ CHECKS = (
     Check("ipywidgets", lambda: package("ipywidgets"), "widgets", "make lab", needed=True),
     Check("JupyterLab", lambda: package("jupyterlab"), "the lessons", "make lab", needed=True),
     Check("QEMU", qemu, "the same drivers on QEMU's devices", "sudo apt install qemu-system-x86"),
+    Check(
+        "storage daemon",
+        storage_daemon,
+        "our vhost-user driver on another's devices",
+        "sudo apt install qemu-system-common",
+    ),
+    Check(
+        "Linux",
+        linux,
+        "an unmodified Linux on our devices",
+        "sudo apt install linux-image-cloud-amd64 busybox-static e2fsprogs",
+    ),
     Check("lspci", lspci, "a second opinion on PCI dumps", "sudo apt install pciutils"),
     Check("iasl", iasl, "a second opinion on ACPI tables", "sudo apt install acpica-tools"),
     Check("Chromium", chromium, "the browser tests", "sudo apt install chromium"),
@@ -204,7 +233,7 @@ def lines(findings: list[Finding]) -> list[str]:
     for finding in findings:
         mark = "yes" if finding.found else "NO" if finding.needed else "no"
         said = finding.detail if finding.found else f"for {finding.purpose}: {finding.get}"
-        text.append(f"{finding.name:<12}{mark:<5}{said}")
+        text.append(f"{finding.name:<15}{mark:<5}{said}")
     return text
 
 

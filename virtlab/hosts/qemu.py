@@ -24,6 +24,9 @@ from virtlab.guest.programs import HALT, RESET_VECTOR
 QEMU = "qemu-system-x86_64"
 ROM_SIZE = 64 << 10
 
+COMMON = ("-accel", "tcg", "-nodefaults", "-display", "none")
+"""What every QEMU of ours is started with."""
+
 GRACE = 2.0
 """Seconds that QEMU gets to end by itself."""
 
@@ -38,13 +41,20 @@ class _Closable(Protocol):
 
 
 class Qemu:
-    """A running QEMU whose processor only halts.
+    """A running QEMU whose processor only halts; not `halted`, it starts QEMU's own firmware.
 
     `program` is its path; `arguments` are added to those that every such QEMU needs. `sockets`
     has our end of a stream for each of `names`, which is also the name of QEMU's chardev.
     """
 
-    def __init__(self, program: str, arguments: Sequence[str], names: Iterable[str]) -> None:
+    def __init__(
+        self,
+        program: str,
+        arguments: Sequence[str],
+        names: Iterable[str],
+        *,
+        halted: bool = True,
+    ) -> None:
         pairs = {name: socket.socketpair() for name in names}
         self.sockets = {name: ours for name, (ours, _) in pairs.items()}
         theirs = {name: end for name, (_, end) in pairs.items()}
@@ -53,9 +63,10 @@ class Qemu:
         rom.write(bytes(RESET_VECTOR) + HALT.ljust(ROM_SIZE - RESET_VECTOR, b"\0"))
         rom.flush()
         open_things: list[_Closable] = [*self.sockets.values(), self._stderr, rom]
+        common = [*COMMON, *(["-bios", rom.name] if halted else [])]
         try:
             self.process = subprocess.Popen(
-                [*_die_with_us(), program, *_common(rom.name), *_chardevs(theirs), *arguments],
+                [*_die_with_us(), program, *common, *_chardevs(theirs), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
@@ -78,10 +89,6 @@ class Qemu:
         self._stderr.seek(0)
         lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
         return f"{status}: {lines[-1]}" if lines else status
-
-
-def _common(rom: str) -> list[str]:
-    return ["-accel", "tcg", "-bios", rom, "-nodefaults", "-display", "none"]
 
 
 def _chardevs(ends: dict[str, socket.socket]) -> list[str]:

@@ -1,0 +1,225 @@
+"""Queues with a ledger: whatever way a device gives chains back, it is noted once."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from tests.virtio.devices import Echo
+from tests.virtio.vhost_user.front_end import DATA, FrontEnd, memfd, room
+from virtlab.errors import GuestError
+from virtlab.guest.virtio_device import RING_FEATURES, VirtioDriver
+from virtlab.virtio.batch import WHOLE
+from virtlab.virtio.device import VirtioDevice
+from virtlab.virtio.features import Feature
+from virtlab.virtio.vhost_user.dirty_log import DirtyLog
+from virtlab.virtio.vhost_user.inflight import Taken
+from virtlab.virtio.vhost_user.ledger import Ledger
+from virtlab.virtio.vhost_user.messages import ProtocolError
+from virtlab.virtio.vhost_user.statistics import Event, Statistics
+
+
+class Told(VirtioDevice):
+    """It takes and gives back as `way` says, a function of the queue."""
+
+    device_id = 77
+
+    def __init__(self, way, in_order):
+        super().__init__([32], {Feature.IN_ORDER} if in_order else ())
+        self.way = way
+
+    def handle(self, index, queue):
+        self.way(queue)
+
+
+def each(queue):
+    while (chain := queue.pop()) is not None:
+        queue.push(chain, 3)
+
+
+def one_for_all(queue):
+    chains = []
+    while (chain := queue.pop()) is not None:
+        chains.append(chain)
+    if chains:
+        queue.push(chains[-1], chains[-1].writable, len(chains))
+
+
+def whole(queue):
+    queue.push_many(queue.pop_many(), WHOLE)
+
+
+def numbers(queue):
+    batch = queue.pop_many()
+    queue.push_many(batch, np.full(len(batch), 3))
+
+
+def bare(queue):
+    batch = queue.pop_many().copy()
+    queue.push_many(batch.heads, 3)
+
+
+def backwards(queue):
+    batch = queue.pop_many().copy()
+    queue.push_many(batch.heads[::-1], 3)
+
+
+WAYS = {
+    "each": (each, False),
+    "one for all": (one_for_all, True),
+    "whole": (whole, False),
+    "whole, in order": (whole, True),
+    "numbers": (numbers, False),
+    "bare heads": (bare, False),
+    "backwards": (backwards, False),
+}
+
+
+@pytest.mark.parametrize("layout", ["split", "packed"])
+@pytest.mark.parametrize("name", WAYS)
+def test_every_chain_is_noted_once(layout, name):
+    way, in_order = WAYS[name]
+    events = []
+    front = FrontEnd(Told(way, in_order), inflight=True, migration=True, watch=events.append)
+    driver = VirtioDriver(front.cpu, front, room())
+    driver.begin()
+    driver.negotiate(RING_FEATURES - ({Feature.RING_PACKED} if layout == "split" else set()))
+    queue = driver.add_queue(0, 32)
+    driver.ready()
+    fd = memfd(4096)
+    log = DirtyLog.attach(fd, 4096, 0)
+    for lap in range(7):
+        for number in range(1, 8):
+            at = DATA + 4096 * number
+            queue.add_buf([(DATA, 4)], [(at, 3), (at + 100, 2)], number)
+        if lap == 3:
+            front.back_end.rings[0].ledger.log = log
+        queue.kick()
+        got = [queue.get_buf()[0] for _ in range(7)]
+        assert sorted(got) == list(range(1, 8))
+        tracker = front.back_end.rings[0].ledger.tracker
+        states = tracker.inflight if layout == "split" else tracker.states["inflight"]
+        assert not np.count_nonzero(states)
+    taken = [head for event in events if event.kind == "pop" for head in event.heads]
+    given = [head for event in events if event.kind == "push" for head in event.heads]
+    assert len(taken) == 49
+    assert sorted(taken) == sorted(given)
+    lengths = [length for event in events if event.kind == "pop" for length in event.lengths]
+    assert set(lengths) == {9}
+    assert front.back_end.statistics.bytes == 49 * 9
+    assert front.back_end.statistics.requests == 49
+    bits = np.unpackbits(log.bits, bitorder="little")
+    assert all(bits[DATA // 4096 + number] for number in range(1, 8))
+    os.close(fd)
+    front.close()
+
+
+@pytest.mark.parametrize("layout", ["split", "packed"])
+def test_nothing_given_back_is_nothing_noted(layout):
+    front = FrontEnd(Echo())
+    driver = VirtioDriver(front.cpu, front, room())
+    driver.begin()
+    driver.negotiate(RING_FEATURES - ({Feature.RING_PACKED} if layout == "split" else set()))
+    driver.add_queue(0)
+    driver.ready()
+    front.notify(0, 0)
+    queue = front.back_end.rings[0].queue
+    batch = queue.pop_many()
+    queue.push_many(batch)
+    queue.push_many([], 0)
+    assert queue.used == 0
+    assert front.back_end.statistics.batches == 0
+    front.close()
+
+
+# -- the log
+
+
+def test_a_page_is_a_bit():
+    log = DirtyLog(np.zeros(4, np.uint8))
+    log.mark(0x8FFF, 2)
+    log.mark(0x3000, 0)
+    log.mark(33 << 12, 1)
+    log.mark_many(np.array([0x1F000, 0x2800]), np.array([1, 0x1000]))
+    log.mark_many(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    pages = np.flatnonzero(np.unpackbits(log.bits, bitorder="little"))
+    assert list(pages) == [2, 3, 8, 9, 31]
+
+
+def test_a_log_lies_anywhere_in_its_file(tmp_path):
+    fd = memfd(8192)
+    DirtyLog.attach(fd, 10, 4090).mark(0x40000, 0x1000)
+    assert os.pread(fd, 1, 4098) == b"\x01"
+    for size, offset, why in (
+        (0, 0, "are the most"),
+        (1 << 30, 0, "are the most"),
+        (1, 1 << 63, "are the most"),
+        (8192, 4096, "of a file that has"),
+    ):
+        with pytest.raises(ProtocolError, match=why):
+            DirtyLog.attach(fd, size, offset)
+    os.close(fd)
+    path = tmp_path / "log"
+    path.write_bytes(bytes(4096))
+    with path.open("rb") as only, pytest.raises(ProtocolError, match="cannot be mapped"):
+        DirtyLog.attach(only.fileno(), 4096, 0)
+
+
+def test_what_is_counted_and_told():
+    counts, events = Statistics(kicks=2, calls=1, requests=10), []
+    assert counts.saved == 17
+    assert counts.as_dict()["saved"] == 17
+    ledger = Ledger(3, None, counts)
+    ledger.tell("kick")
+    ledger.watch = events.append
+    ledger.tell("pop", [1, 2], [16, 4096])
+    ledger.gave(None, np.array([5]), 1, WHOLE)
+    assert [str(event) for event in events] == ["pop ring 3 1:16 2:4096", "push ring 3 5:0"]
+    assert str(Event("stop", 0, note="done")) == "stop ring 0 done"
+
+
+@pytest.mark.parametrize("layout", ["split", "packed"])
+def test_what_is_left_over_is_checked_like_anything_else(layout):
+    """Of three chains the second is none: the first is served, then the ring is refused."""
+    front = FrontEnd(Echo())
+    driver = VirtioDriver(front.cpu, front, room())
+    driver.begin()
+    driver.negotiate({Feature.VERSION_1} | ({Feature.RING_PACKED} if layout == "packed" else set()))
+    ring = driver.add_queue(0)
+    driver.ready()
+    front.muffled = True
+    for number in range(3):
+        ring.add_buf([(DATA + 64 * number, 4)], [], number)
+    ring.kick()
+    front.muffled = False
+    vring = front.back_end.rings[0]
+    vring.start(front.back_end.features, None)
+    queue, rings = vring.queue, ring.rings
+    raw = [front.ram.read(rings.desc_at(number), 16) for number in range(3)]
+    left = [Taken(number, raw[number]) for number in range(3)]
+    left[1] = Taken(1, bytes(16))
+    front.ram.write(rings.desc_at(1), bytes(16))
+    queue.resume(left)
+    assert queue.available()
+    assert [list(queue.pop_many(0).heads), list(queue.pop_many(2).heads)] == [[], [0]]
+    with pytest.raises(GuestError, match="0 bytes"):
+        queue.pop_many()
+    assert len(queue.left) == 2
+    front.close()
+
+
+def test_notes_that_promise_more_than_the_ring_has():
+    """In flight, say the notes; nothing is available, says the ring: then nothing is taken."""
+    front = FrontEnd(Echo())
+    driver = VirtioDriver(front.cpu, front, room())
+    driver.begin()
+    driver.negotiate({Feature.VERSION_1})
+    driver.add_queue(0)
+    driver.ready()
+    vring = front.back_end.rings[0]
+    vring.start(front.back_end.features, None)
+    vring.queue.resume([Taken(0)])
+    assert len(vring.queue.pop_many()) == 0
+    front.close()

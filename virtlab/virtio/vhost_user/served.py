@@ -1,0 +1,253 @@
+"""Virtqueues that tell what they do: our queues, with a ledger beside them.
+
+    pop, pop_many      took               then the device serves
+    push, push_many    giving             then the used ring
+                       gave
+
+The idea: the device behind a back-end is any device of ours, and it knows only a queue. So what a
+back-end must note about chains is noted by the queue itself, round the calls that every device
+makes. The chains that a killed back-end had left are the first that `pop` gives.
+
+The rule that keeps it simple: a chain that is served again is a chain like any other. `peek` finds
+it elsewhere, and everything after that is checked and counted as always.
+
+Source: vhost-user.rst, "Inflight I/O tracking"; virtio 1.3 2.7, 2.8.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from virtlab.errors import GuestError
+from virtlab.memory import Dma, flat
+from virtlab.virtio.batch import Batch, Ints, Written
+from virtlab.virtio.chain import Chain, guests_memory
+from virtlab.virtio.ordering import no_barrier
+from virtlab.virtio.packed import PackedQueue
+from virtlab.virtio.packed_chain import CLAUSES
+from virtlab.virtio.packed_chain import walk as walk_packed
+from virtlab.virtio.packed_layouts import (
+    AVAIL,
+    FLAGS_AT,
+    PACKED_DESC,
+    USED,
+    PackedRings,
+    avail_bits,
+    wrap_at,
+)
+from virtlab.virtio.split import SplitQueue
+from virtlab.virtio.split_chain import walk as walk_split
+from virtlab.virtio.vhost_user.inflight import Heads, Taken
+from virtlab.virtio.vhost_user.ledger import Ledger
+
+_SIZE = PACKED_DESC.itemsize
+
+
+class ServedSplit(SplitQueue):
+    """A split queue with a `ledger`. `call` tells the driver of used buffers."""
+
+    def __init__(self, dma: Dma, call: Callable[[], None], ledger: Ledger) -> None:
+        super().__init__(dma, call)
+        self.ledger = ledger
+        self.left: deque[Taken] = deque()
+        self._hushed = False
+
+    def resume(self, left: Iterable[Taken]) -> None:
+        """Give these chains first: they were in flight when the queue was last in use."""
+        self.left = deque(left)
+
+    def peek(self, position: int) -> Chain:
+        """See `SplitQueue`. What is left from before comes first."""
+        if self.left and position == self.last_avail:
+            return walk_split(self.dma, self.rings, self.features, self.left[0].head)
+        return super().peek(position)
+
+    def pop(self) -> Chain | None:
+        """See `SplitQueue`."""
+        chain = super().pop()
+        if chain is not None and not self._hushed:
+            again = bool(self.left)
+            if again:
+                self.left.popleft()
+            self.ledger.took_one(chain, b"", again)
+        return chain
+
+    def pop_many(self, limit: int | None = None) -> Batch:
+        """See `SplitQueue`."""
+        if self.left:
+            return _left_over(self, limit)
+        self._hushed = True
+        try:
+            batch = super().pop_many(limit)
+        finally:
+            self._hushed = False
+        if len(batch):
+            self.ledger.took(batch, b"")
+        return batch
+
+    def push(self, chain: Chain, written: int = 0, count: int = 1) -> None:
+        """See `SplitQueue`."""
+        heads: Heads = [chain.head]
+        if count > 1:
+            numbers = np.arange(self.used, self.used + count) % self.size
+            heads = self._order[numbers].astype(np.int64)
+        used = self.used + count
+        self.ledger.giving(heads, used)
+        super().push(chain, written, count)
+        self.ledger.gave(chain if count == 1 else None, heads, used, written)
+
+    def push_many(self, heads: Batch | npt.ArrayLike, written: npt.ArrayLike | Written = 0) -> None:
+        """See `SplitQueue`."""
+        ids = _ids(heads)
+        if not len(ids):
+            return
+        used = self.used + len(ids)
+        self.ledger.giving(ids, used)
+        super().push_many(heads, written)
+        self.ledger.gave(heads if isinstance(heads, Batch) else None, ids, used, written)
+
+
+class ServedPacked(PackedQueue):
+    """A packed queue with a `ledger`. `call` tells the driver of used buffers."""
+
+    def __init__(self, dma: Dma, call: Callable[[], None], ledger: Ledger) -> None:
+        super().__init__(dma, call)
+        self.ledger = ledger
+        self.left: deque[Taken] = deque()
+        self._hushed = False
+
+    def resume(self, left: Iterable[Taken]) -> None:
+        """Give these lists first: they were in flight when the queue was last in use."""
+        self.left = deque(left)
+
+    def available(self) -> bool:
+        """See `PackedQueue`. What is left from before waits too."""
+        return bool(self.left) or super().available()
+
+    def peek(self, position: int) -> Chain | None:
+        """See `PackedQueue`. What is left from before comes first."""
+        if not self.left or position != self.last_avail:
+            return super().peek(position)
+        copy = cast(Dma, _Copied(self.dma, self.rings, position, self.left[0].descriptors))
+        room = self.size - (position - self.used)
+        return walk_packed(copy, self.rings, self.features, position, room, no_barrier)
+
+    def pop(self) -> Chain | None:
+        """See `PackedQueue`."""
+        position = self.last_avail
+        chain = super().pop()
+        if chain is not None and not self._hushed:
+            again = bool(self.left)
+            if again:
+                self.left.popleft()
+            self.ledger.took_one(chain, self._noted(position), again)
+        return chain
+
+    def pop_many(self, limit: int | None = None) -> Batch:
+        """See `PackedQueue`."""
+        if self.left:
+            return _left_over(self, limit)
+        position = self.last_avail
+        self._hushed = True
+        try:
+            batch = super().pop_many(limit)
+        finally:
+            self._hushed = False
+        if len(batch):
+            self.ledger.took(batch, self._noted(position))
+        return batch
+
+    def push(self, chain: Chain, written: int = 0, count: int = 1) -> None:
+        """See `PackedQueue`."""
+        heads: Heads = [chain.head]
+        slots = chain.slots
+        if count > 1:
+            self._settle()
+            numbers = np.arange(self.returned, self.returned + count) % self.size
+            heads = self._order[numbers].astype(np.int64)
+            slots = int(self._slots[heads].sum())
+        used = self.used + slots
+        self.ledger.giving(heads, used)
+        super().push(chain, written, count)
+        self.ledger.gave(chain if count == 1 else None, heads, used, written)
+
+    def push_many(self, heads: Batch | Ints, written: Ints | int | Written = 0) -> None:
+        """See `PackedQueue`."""
+        ids = _ids(heads)
+        if not len(ids):
+            return
+        batch = heads if isinstance(heads, Batch) else None
+        if batch is None:
+            self._settle()
+        slots = self._slots[ids] if batch is None else batch.slots
+        used = self.used + int(slots.sum())
+        self.ledger.giving(ids, used)
+        super().push_many(heads, written)
+        self.ledger.gave(batch, ids, used, written)
+
+    def _noted(self, position: int) -> bytes:
+        """The descriptors from `position` to where the queue is now, if anybody notes them."""
+        if self.ledger.tracker is None:
+            return b""
+        slots = range(position, self.last_avail)
+        with guests_memory(CLAUSES.ring):
+            return b"".join(self.dma.read(self.rings.desc_at(slot), _SIZE) for slot in slots)
+
+
+Served = ServedSplit | ServedPacked
+"""A queue of either layout."""
+
+
+class _Copied:
+    """Memory as `dma` has it, but with copies of descriptors in the ring, from `position` on.
+
+    They are marked as available in the lap where they lie now.
+    """
+
+    def __init__(self, dma: Dma, rings: PackedRings, position: int, raw: bytes) -> None:
+        self._dma = dma
+        copies: dict[int, bytes] = {}
+        for number in range(len(raw) // _SIZE):
+            entry = raw[number * _SIZE : (number + 1) * _SIZE]
+            flags = int.from_bytes(entry[FLAGS_AT:], "little") & ~(AVAIL | USED)
+            flags |= avail_bits(wrap_at(position + number, rings.size))
+            copies[rings.desc_at(position + number)] = entry[:FLAGS_AT] + flags.to_bytes(
+                2, "little"
+            )
+        self._copies: Mapping[int, bytes] = copies
+
+    def read(self, iova: int, length: int) -> bytes:
+        """A copy of `length` bytes."""
+        entry = self._copies.get(iova - iova % _SIZE)
+        if entry is None:
+            return self._dma.read(iova, length)
+        return entry[iova % _SIZE :][:length]
+
+
+def _left_over(queue: Served, limit: int | None) -> Batch:
+    """Up to `limit` of the chains that are left from before, one by one."""
+    chains: list[Chain] = []
+    most = len(queue.left) if limit is None else min(limit, len(queue.left))
+    while len(chains) < most:
+        try:
+            chain = queue.pop()
+        except GuestError:
+            if not chains:
+                raise
+            break
+        if chain is None:
+            break
+        chains.append(chain)
+    return Batch.of(chains, flat(queue.dma))
+
+
+def _ids(heads: Batch | npt.ArrayLike) -> Ints:
+    """(n,) heads."""
+    if isinstance(heads, Batch):
+        return heads.heads
+    return np.asarray(heads, np.int64).reshape(-1)
