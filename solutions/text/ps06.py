@@ -12,16 +12,16 @@
 # Six tasks. You are the remapping unit for a device's address and for its interrupt. You are the driver that changes the tables
 # while devices are at work, and that asks the unit what it has refused. Then you find the functions of an SR-IOV card, and
 # decide who gets which. Tasks 1 to 3 go with lesson 19, task 4 with lesson 20, tasks 5 and 6 with lesson 21. Plan about
-# three and a half hours. Each task stands alone.
+# three hours and three quarters. Each task stands alone.
 #
 # | | task | about | minutes | difficulty | points |
 # |---|---|---|---|---|---|
 # | 1 | translate a device's address | 30 lines | 30 | ★★★★ | 6 |
 # | 2 | map and unmap while devices are at work | 35 lines | 35 | ★★★★ | 6 |
 # | 3 | find out what was refused | 28 lines | 25 | ★★★ | 5 |
-# | 4 | from a message to an interrupt | 32 lines | 40 | ★★★★ | 7 |
-# | 5 | functions that no scan finds | 35 lines | 35 | ★★★ | 6 |
-# | 6 | who gets which function | 45 lines | 45 | ★★★★ | 7 |
+# | 4 | from a message to an interrupt | 40 lines | 40 | ★★★★ | 7 |
+# | 5 | functions that no scan finds | 40 lines | 35 | ★★★ | 6 |
+# | 6 | who gets which function | 50 lines | 60 | ★★★★ | 7 |
 #
 # Each task has a cell for your answer and a check below it. `hint("ps6.q1")` gives a first hint; call it again for the next.
 # Change only the answer cells, and add cells of your own where you like.
@@ -77,8 +77,8 @@ from virtlab.course.checks import check, hint
 # |---|---|
 # | 0xE | the access would go to `0xFEE00000` to `0xFEEFFFFF`, where interrupts are written |
 #
-# - **Given** `memory`, which has bytes at gpa 0 to `memory.size - 1`, with `load(gpa, 8)`; `context`, bytes; `iova`, 64 bits; `write`,
-#   a bool. Whether there is memory behind the page is not the unit's concern.
+# - **Given** `memory`, which has bytes at gpa 0 to `memory.size - 1` and none beyond, with `load(gpa, 8)`; `context`, bytes;
+#   `iova`, 64 bits; `write`, a bool. Whether there is memory behind the page is not the unit's concern.
 # - **Returns** a tuple. No entry is read twice: the driver may change it in between.
 #
 # An example: the top table is at `0x3000`, AW is 1. The entry at `0x3000` is `0x4003`, and the one at `0x4008` is 0. The one at
@@ -168,7 +168,8 @@ check("ps6.q1")
 # returns False. Else it returns True.
 #
 # Write `unmap_pages(d, iova, length)`: the pages of the range that are mapped are taken from the devices, and given back with
-# `d.free`, each one. What is not mapped is passed over. Pages are of 4 KiB only. Tables stay where they are.
+# `d.free`, each one. What is not mapped is passed over, and so is what lies beyond the addresses that the tables have. Pages
+# are of 4 KiB only. Tables stay where they are.
 #
 # | `d` has | |
 # |---|---|
@@ -233,7 +234,8 @@ def entry_at(d, iova, make):
 
 def mapped(d, iova, length):
     """`(at, entry)` of each page of the range that is mapped."""
-    for page in range(iova, iova + length, 4096):
+    end = min(iova + length, 1 << 12 + 9 * d.levels)
+    for page in range(iova, end, 4096):
         at = entry_at(d, page, make=False)
         if at is not None and d.memory.load(at, 8) & 0b11:
             yield at, d.memory.load(at, 8)
@@ -271,6 +273,9 @@ check("ps6.q2")
 # old entry back into the cache. If the page is freed before the invalidation, the next owner's data are in reach of this
 # device. This is the mistake that remapping was built against, made by the driver itself.
 #
+# `mapped` stops where the tables' addresses end. The masks of `entry_at` cut an iova of 2^39 + 0x5000 down to 0x5000. Without
+# the bound, a wrong call would take away and free a page that is in use.
+#
 # Why does `map_pages` need no invalidation? A fault is not remembered, so there is nothing old to forget. In *caching mode* it
 # is. A VMM that emulates a unit asks for this: with it, each change of a table ends in an invalidation, which exits. So the VMM
 # sees every page that the guest maps, and can follow in the tables of the real unit. That is how a card is given to a VM that
@@ -307,11 +312,11 @@ check("ps6.q2")
 # | offset | bytes | register | |
 # |---|---|---|---|
 # | 0x08 | 8 | CAP | bits 33:24 times 16: the offset of record 0; bits 47:40 plus 1: how many records there are |
-# | 0x34 | 4 | FSTS | bit 0 PFO: faults were lost; bit 1 PPF: a record is in use; 15:8 FRI: the first of them |
+# | 0x34 | 4 | FSTS | bit 0 PFO: faults were lost; bit 1 PPF: a record is in use; 15:8 FRI: the record whose fault made PPF 1 |
 #
 # The unit fills the records in a circle: the oldest fault is in record FRI, the next one in the record behind it, and after
-# the last record comes record 0. If a record is in use when its turn comes, the fault is lost: the unit sets PFO, and
-# records nothing more while it is set.
+# the last record comes record 0. FRI does not follow you: it changes only when PPF becomes 1 again. If a record is in use
+# when its turn comes, the fault is lost: the unit sets PFO, and records nothing more while it is set.
 #
 # Take every record that is in use, the oldest first, and free it: a 1 that is written to F makes F 0. PFO is cleared in the same way.
 # Other bits of FSTS belong to other code, and a 1 clears some of them, too. PPF follows the records by itself.
@@ -381,6 +386,9 @@ check("ps6.q3")
 # fault may be recorded between the two loads: the first half is then old, the second new, and the fault is one that never
 # happened. The record is freed after it was read, since from then on the unit may use it again.
 #
+# FRI is read once. It names the record with which this run of faults began, and it stays until PPF has been 0. A handler that
+# reads it again for each record comes to the same record for ever.
+#
 # The loop ends at a record without F, and not after `count` records. A fault that comes meanwhile takes a record that was freed
 # before, and no event is sent for it, as PPF is still set. A handler that goes round once leaves it there. Then PPF stays
 # set, no further event comes, and the driver hears nothing of the device again.
@@ -393,7 +401,7 @@ check("ps6.q3")
 
 # %% [markdown] tags=["topic:B05", "topic:S48"]
 # ## 4. From a message to an interrupt
-# *about 32 lines · 40 min · ★★★★ · B05 S48*
+# *about 40 lines · 40 min · ★★★★ · B05 S48*
 #
 # A device sends an interrupt as a write of 4 bytes to `0xFEE.....`. In the old format such a message names a vector and a
 # processor. So whoever can write to memory can send any interrupt to anybody. With remapping a message names an **entry** of a
@@ -544,7 +552,7 @@ check("ps6.q4")
 
 # %% [markdown] tags=["topic:S44", "topic:S45", "topic:S46"]
 # ## 5. Functions that no scan finds
-# *about 35 lines · 35 min · ★★★ · S44 S45 S46*
+# *about 40 lines · 35 min · ★★★ · S44 S45 S46*
 #
 # A virtual function (VF) answers a scan with vendor id `0xFFFF`, like an empty slot. It has no BARs of its own, either. Where
 # it is follows from a few registers of its physical function (PF), the SR-IOV capability. So a card can have hundreds of VFs,
@@ -565,9 +573,9 @@ check("ps6.q4")
 # - `ecam` is where configuration space begins in memory: 4096 bytes for each routing id, from 0 on. That page is what a VMM
 #   gives to a VM, or emulates for it.
 # - VF BARs look like BARs of memory. Bits 3:0 are no address. If bits 2:1 of one are 2, it has 64 bits, and the next register
-#   is its upper half. `sized` has 6 × 4 bytes: what the registers gave at power-on after all ones were written. 0 means that there is
-#   no BAR. The lowest address bit that took a 1 is the size of **one** VF's part, but each part takes at least one system page.
-#   The parts lie one behind the other.
+#   is its upper half. The last one is never such a BAR. `sized` has 6 × 4 bytes: what the registers gave at power-on after all
+#   ones were written. 0 means that there is no BAR. The lowest address bit that took a 1 is the size of **one** VF's part, but
+#   each part takes at least one system page. The parts lie one behind the other.
 #
 # **Returns** a list with `(routing_id, config, bars)` for each VF in order, where `config` is an address, and `bars` a list of
 # `(address, size)`, an item for each BAR in order. Without VF Enable there are no VFs. Without VF MSE, each `bars` is empty. A
@@ -675,7 +683,7 @@ check("ps6.q5")
 
 # %% [markdown] tags=["topic:S41", "topic:S42", "topic:S43", "topic:S46", "topic:S47"]
 # ## 6. Who gets which function
-# *about 45 lines · 45 min · ★★★★ · S41 S42 S43 S46 S47*
+# *about 50 lines · 60 min · ★★★★ · S41 S42 S43 S46 S47*
 #
 # A VMM is asked for cards. It may give away what VT-d can keep apart, and no more. What cannot be given away is shared in
 # software, or refused. You get `functions`, a list of everything on the buses. Bridges stand before what is behind them.
@@ -698,8 +706,8 @@ check("ps6.q5")
 # order does not matter.
 #
 # **The plan.** Write `assign(functions, vms)`. `vms` is a list of tuples `(name, root, wish)`. `root` is the root of the host
-# that the VM is on. A wish is one of `("card", function)`, `("net", n)` for n VFs, or `None`. **Returns** a dict with an entry
-# for each VM:
+# that the VM is on. A wish is one of `("card", name)` for a function that is no VF and no bridge, `("net", n)` for n VFs, or
+# `None`. **Returns** a dict with an entry for each VM:
 #
 # | wish | entry |
 # |---|---|

@@ -102,6 +102,9 @@ def map_pages(d, iova, gpa, length, rights):
     return True
 
 def unmap_pages(d, iova, length):
+    length = min(length, (1 << 12 + 9 * d.levels) - iova)
+    if length <= 0:
+        return
     here = domain(d)
     gone = [page.gpa for page in here.mapped(iova, length)]
     here.unmap(iova, length)
@@ -152,6 +155,8 @@ def map_pages(d, iova, gpa, length, rights):
 def unmap_pages(d, iova, length):
     gone = []
     for at in range(iova, iova + length, 4096):
+        if at >> 12 + 9 * d.levels:
+            break
         here = slot(d, at)
         entry = d.memory.load(here, 8) if here else 0
         if entry & 3:

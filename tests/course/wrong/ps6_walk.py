@@ -164,6 +164,7 @@ WRONG_Q1 = slipped(
         ("a table may not be met twice", NEXT, "        if table == entry & ADDRESS:\n"
          '            return "fault", 0x7\n' + NEXT, ["a table that names itself"]),
         ("a number alone", '    return "gpa", gpa\n', "    return gpa\n", FIRST),
+        ("a list for a reason", '    return "gpa", gpa\n', '    return "fault", []\n', FIRST),
         ("a list", '    return "gpa", gpa\n', '    return ["gpa", gpa]\n', FIRST),
     ],
 )  # fmt: skip

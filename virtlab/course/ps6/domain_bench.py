@@ -150,7 +150,7 @@ class Bench:
         """Let the answer map, and look at all that it did."""
         span = range(0, length, PAGE)
         clash = any(iova + at in self.stands for at in span)
-        beyond = iova + length > 1 << index_bits(self.d.levels).hi + 1
+        beyond = self._beyond(range(iova, iova + length))
         right = not (clash or beyond)
         look = LOOK_ALLOWED if right else LOOK_ROOM if beyond else LOOK_CLASH
         self._begin(f"map_pages(d, {iova:#x}, {gpa:#x}, {length:#x}, {rights})", iova, length)
@@ -169,6 +169,7 @@ class Bench:
         span = range(iova, iova + length, PAGE)
         self._begin(f"unmap_pages(d, {iova:#x}, {length:#x})", iova, length)
         self.going = {at: self.stands[at] for at in span if at in self.stands}
+        self.refused = LOOK_ROOM if self._beyond(span) else ""
         self._call("unmap_pages", iova, length)
         if self.wrong:
             return self.wrong
@@ -180,6 +181,10 @@ class Bench:
             missing = next(gpa for gpa in due if gpa not in self.freed)
             found = Difference(f"free({missing:#x})", "it is not freed", LOOK_TWICE)
         return found or self._outside(bool(due), LOOK_OUTSIDE) or self._cost(1)
+
+    def _beyond(self, iovas: range) -> bool:
+        """Whether the tables have fewer bits than an address of the range."""
+        return iovas.stop > 1 << index_bits(self.d.levels).hi + 1
 
     def _begin(self, call: str, iova: int, length: int) -> None:
         """Say what is given, and let the devices meet what is there before."""

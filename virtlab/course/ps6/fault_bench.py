@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from random import Random
 
-from virtlab.course.answers import Answer
-from virtlab.course.ps4.machines import Stepped, budgeted
+from virtlab.course.answers import Answer, BudgetCpu, Stopped
+from virtlab.course.ps4.machines import Stepped
 from virtlab.course.tasks import Difference, compare, shown
 from virtlab.guest.vtd_faults import Fault
 from virtlab.interrupts import Msi
@@ -39,11 +39,16 @@ LOOK_FREE = "a record is in use until a 1 is written to its F (VT-d 10.4.14)"
 LOOK_LOST = "PFO says that faults were lost; nothing is recorded until it is 0 (VT-d 7.2.1)"
 LOOK_MINE = "a 1 clears a bit of FSTS: which of them are yours? (VT-d 10.4.9)"
 LOOK_WIDTH = "a register is accessed as 4 or 8 bytes (VT-d 10.2)"
+LOOK_END = "a 1 written to F frees a record; FRI stays until all are free (VT-d 10.4.9, 10.4.14)"
+LOOK_BYTES = "nothing of the kind was recorded: a record is 16 bytes, F the last bit (VT-d 10.4.14)"
 LOOK_OTHER = "what is written is F of a record, and FSTS (VT-d 7.2.1)"
 LOOK_MOMENT = "devices go on: read a record, then free it, and look again before you leave"
 
 OTHERS = FSTS.IQE.mask | FSTS.ITE.mask
 """Bits of FSTS that belong to whoever drives the invalidation queue."""
+
+ACCESSES = 2000
+"""So many accesses an answer may make in one call: far more than the records need."""
 
 Decoded = tuple[str, str, int, int]
 
@@ -173,7 +178,13 @@ class Bench:
         cpu = Stepped(GuestMemory(PAGE))
         cpu.memory.map(BASE, VtdRegisters.length, self.window, "vtd", width=8)
         cpu.before = lambda number: self.fault(faults) if number == at else None
-        yours = self.answer.call("read_faults", budgeted(cpu), BASE)
+        given = BudgetCpu(cpu, cpu.clock, ACCESSES)
+        try:
+            yours = self.answer.call("read_faults", given, BASE)
+        except Stopped as stopped:
+            if len(given.accesses) < ACCESSES:
+                raise
+            return Difference("your code comes to an end", str(stopped), LOOK_END)
         self.accesses = cpu.count
         if self.window.wrong:
             return self.window.wrong
@@ -188,16 +199,22 @@ class Bench:
             right = told(decoded(self.recorded[number])) if number < len(self.recorded) else ""
             if told(fault) != right:
                 where = f"faults[{number}] "
+                if look is LOOK_ORDER and type(fault) is tuple and not self._recorded(fault):
+                    look = LOOK_BYTES
                 return Difference(where + (right or "no more"), where + told(fault), look)
         if len(yours) < len(self.recorded):
             return Difference(f"faults: {len(self.recorded)}", f"faults: {len(yours)}", look)
         self.recorded.clear()
         return None
 
+    def _recorded(self, fault: object) -> list[int]:
+        """The records that say this."""
+        return [record for record in self.recorded if told(decoded(record)) == told(fault)]
+
     def _each_once(self, yours: list[object], look: str) -> Difference | None:
         """Whether each of these was recorded, in any order; they are then done with."""
         for fault in yours:
-            here = [record for record in self.recorded if told(decoded(record)) == told(fault)]
+            here = self._recorded(fault)
             if not here:
                 right = "each fault is one that was recorded, and is given once"
                 return Difference(right, told(fault), look)

@@ -169,7 +169,7 @@ FUNCTIONS = Task(
     "functions that no scan finds",
     ("virtual_functions", "room_for_all"),
     ("S44", "S45", "S46"),
-    lines=35,
+    lines=40,
     minutes=35,
     difficulty=3,
     points=6,

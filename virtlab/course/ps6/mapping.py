@@ -92,7 +92,13 @@ MAPPING = Task(
         ),
         Case(
             "mapped already",
-            _does((0x5000, 0x9000, PAGE, 1), (0x5000, 0x4000, PAGE), (0x3000, 0x4000, 4 * PAGE)),
+            _does(
+                (0x5000, 0x9000, PAGE, 1),
+                (0x5000, 0x4000, PAGE),
+                (0x3000, 0x4000, 4 * PAGE),
+                (0x4000, 0x6000, 3 * PAGE),
+                (0x4000, 0x6000, 2 * PAGE),
+            ),
         ),
         Case(
             "beyond the tables",
@@ -104,6 +110,7 @@ MAPPING = Task(
             ),
         ),
         Case("unmap one page", _does((0x5000, 0x9000, PAGE), (0x5000, PAGE))),
+        Case("a high page goes", _does((0x5000, 0x12_3456_7000, PAGE), (0x5000, PAGE))),
         Case("and map it again", _does((0x5000, 0x9000, PAGE), (0x5000, PAGE), (0x5000, 0, PAGE))),
         Case("several pages go", _does((0x1_0000, 0x30_0000, 7 * PAGE), (0x1_1000, 5 * PAGE))),
         Case(
@@ -117,6 +124,15 @@ MAPPING = Task(
         Case(
             "what is not mapped",
             _does((0x5000, 0x9000, PAGE), (0x1000, 8 * PAGE), (0x5000, PAGE), (1 << 32, PAGE)),
+        ),
+        Case(
+            "what lies beyond the tables",
+            _does(
+                (0x5000, 0x9000, PAGE),
+                ((1 << 39) + 0x5000, PAGE),
+                ((1 << 39) - PAGE, 0x4000, PAGE),
+                ((1 << 39) - PAGE, 7 * PAGE),
+            ),
         ),
         Case(
             "pages with one right go",

@@ -84,8 +84,8 @@ PLAN = Task(
     "who gets which function",
     ("iommu_groups", "assign"),
     ("S41", "S42", "S43", "S46", "S47"),
-    lines=45,
-    minutes=45,
+    lines=50,
+    minutes=60,
     difficulty=4,
     points=7,
     cases=(

@@ -66,7 +66,7 @@ REMAP = Task(
     "from a message to an interrupt",
     ("remap_interrupt",),
     ("B05", "S48"),
-    lines=32,
+    lines=40,
     minutes=40,
     difficulty=4,
     points=7,
@@ -132,6 +132,10 @@ REMAP = Task(
             ),
         ),
         Case(
+            "the subhandle's highest bit",
+            _asks(Ask(GOOD, message(5, 0xFFF0), 0xFFF5, register=irta(15))),
+        ),
+        Case(
             "past the end with its subhandle",
             _asks(
                 Ask(GOOD, message(3, 1), 4, register=irta(1)),
@@ -152,7 +156,13 @@ REMAP = Task(
         Case("modes that are none", _asks(Ask(entry(0x52, 9, DLM=3)), Ask(entry(0x52, 9, DLM=6)))),
         Case("nobody's: SVT 3", _asks(Ask(entry(0x52, 9, SVT=3)))),
         Case("anybody's", _sources(0, 3, 0x1234, 0x0018, 0x0000, 0xFFFF)),
-        Case("its own device's", _sources(1, 0, 0x0300, 0x0300, 0x0301, 0x0304, 0x0400, 0x8300)),
+        Case(
+            "its own device's",
+            _both(
+                _sources(1, 0, 0x0300, 0x0300, 0x0301, 0x0304, 0x0400, 0x8300),
+                _sources(1, 0, 0xFE18, 0xFE18, 0x7E18),
+            ),
+        ),
         Case(
             "some bits not compared",
             _both(
@@ -163,7 +173,10 @@ REMAP = Task(
         ),
         Case(
             "a range of buses",
-            _sources(2, 3, 0x0305, 0x0300, 0x05FF, 0x0418, 0x02FF, 0x0600, 0x0018),
+            _both(
+                _sources(2, 3, 0x0305, 0x0300, 0x05FF, 0x0418, 0x02FF, 0x0600, 0x0018),
+                _sources(2, 0, 0x7FFE, 0x7F00, 0x8018, 0xFEFF, 0xFF00, 0x0018),
+            ),
         ),
         Case(
             "the first reason counts",

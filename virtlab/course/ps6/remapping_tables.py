@@ -38,8 +38,13 @@ READS = 1000
 """Reads that an ask grants."""
 
 LOOK_HANDLE = "the index: bits 19:5 of the address, and bit 2 above them (VT-d 5.1.2.1)"
-LOOK_SUB = "SHV, bit 3 of the address: bits 15:0 of the data are added (VT-d 5.1.2.1)"
+LOOK_SUB = (
+    "with SHV, bit 3 of the address, bits 15:0 of the data are added, else none (VT-d 5.1.2.1)"
+)
 LOOK_FIELDS = "V 23:16, DLM 7:5, TM 4, DST 63:32, of which 47:40 without EIME (VT-d 9.10)"
+LOOK_NEW = (
+    "bit 4 of the address is 1: the message names an entry, and nothing blocks it (VT-d 5.1.2.2)"
+)
 LOOK_POST = "PDAH 127:96 and PDAL 63:38 are bits 63:32 and 31:6 of an address (VT-d 9.11)"
 LOOK_OLD = "bit 4 of the address is 0: the message speaks for itself, if it may (VT-d 5.1.2.2)"
 LOOK_ONCE = "the entry is one number of 16 bytes: read it once, then decide"
@@ -50,7 +55,8 @@ LOOKS = {
     Reason.IRTE_NOT_PRESENT: "P comes before all the entry's other bits (VT-d 5.1.4)",
     Reason.IRTE_ACCESS: "memory.read gives None: the entry is not in memory (VT-d 5.1.4)",
     Reason.IRTE_RESERVED: "bits that no field has; DLM 3 or 6; SVT 3 (VT-d 5.1.4, 9.10, 9.11)",
-    Reason.COMPATIBILITY_BLOCKED: "EIME blocks the old format, as CFIS=0 does (VT-d 5.1.2.2)",
+    Reason.COMPATIBILITY_BLOCKED: "the old format passes only if compatibility is true, and EIME 0 "
+    "(VT-d 5.1.2.2)",
     Reason.SOURCE_ID: "SVT says how SID is compared, SQ which bits are not (VT-d 9.10)",
 }
 
@@ -192,9 +198,12 @@ class Ask(NamedTuple):
             return LOOK_ONCE
         if isinstance(expected, int):
             return LOOKS[REASONS[expected]]
+        new = bool(REQUEST_ADDRESS.FORMAT.get(self.msi.address))
+        if new and same(yours, int(Reason.COMPATIBILITY_BLOCKED)):
+            return LOOK_NEW
         if isinstance(yours, int) and (reason := REASONS.get(yours)) in LOOKS:
             return LOOKS[reason]
-        if not REQUEST_ADDRESS.FORMAT.get(self.msi.address):
+        if not new:
             return LOOK_OLD
         if expected[0] == "post":
             return LOOK_POST
@@ -203,7 +212,8 @@ class Ask(NamedTuple):
     def _look_sent(self, expected: tuple[object, ...], yours: object) -> str:
         if isinstance(yours, tuple) and same(yours[1:2], expected[1:2]):
             return LOOK_FIELDS
-        return LOOK_SUB if REQUEST_ADDRESS.SHV.get(self.msi.address) else LOOK_HANDLE
+        added = REQUEST_ADDRESS.SHV.get(self.msi.address) or self.msi.data
+        return LOOK_SUB if added else LOOK_HANDLE
 
     def __str__(self) -> str:
         high, low = self.planted >> 64, self.planted & (1 << 64) - 1

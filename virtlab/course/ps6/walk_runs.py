@@ -30,6 +30,12 @@ from virtlab.iommu.reasons import Reason
 from virtlab.iommu.walk import Walk
 
 LOOK_WALK = "which bits of the iova at which level, and which bits stay (VT-d 3.7, 9.8)"
+LOOK_STRAYED = (
+    "an entry was read that is not on the way: which bits of the iova, and which of the entry "
+    "above? (VT-d 3.7, 9.8)"
+)
+LOOK_ALLOWED = "nothing forbids this access: "
+LOOK_WHAT = "what do you take for forbidden? (VT-d 9.8)"
 LOOK_TWICE = "each entry is read once: the driver may change it in between"
 LOOKS = {
     Reason.CONTEXT_INVALID: "AW 1, 2, 3 are 3, 4, 5 levels; and their top table is in memory "
@@ -55,12 +61,28 @@ def asks(answer: Answer, tables: Tables, iova: int, write: bool) -> Difference |
     memory.accesses.clear()
     yours = answer.call("translate", memory, tables.raw, iova, write)
     if not same(right, yours):
-        return _differ(right, yours, walk.reason)
-    if found := _twice(memory, walk):
+        return _differ(right, yours, walk.reason, _strayed(memory, walk))
+    if found := _outside(memory) or _twice(memory, walk):
         return found
     if any(access.verb in ("write", "store") for access in memory.accesses):
         return Difference("nothing is written", "a store", LOOK_WALK)
     return None
+
+
+def _outside(memory: Memory) -> Difference | None:
+    """Whether something was read where no memory is: there is nothing to load."""
+    for access in memory.accesses:
+        if access.address + access.length > memory.size:
+            said = f"a load of {access.length} bytes at {access.address:#x}"
+            right = f"no load beyond memory.size, {memory.size:#x}"
+            return Difference(right, said, LOOKS[Reason.PAGING_ACCESS])
+    return None
+
+
+def _strayed(memory: Memory, walk: Walk) -> bool:
+    """Whether something was read that the walk does not meet."""
+    met = {step.entry_at for step in walk.steps}
+    return any(access.address not in met for access in memory.accesses)
 
 
 def _twice(memory: Memory, walk: Walk) -> Difference | None:
@@ -77,11 +99,14 @@ def _times(met: int) -> str:
     return "once" if met < 2 else f"as often as the walk meets it: {met} times"
 
 
-def _differ(right: tuple[str, int], yours: object, reason: Reason | None) -> Difference | None:
+def _differ(
+    right: tuple[str, int], yours: object, reason: Reason | None, strayed: bool
+) -> Difference | None:
     """The verdicts differ. A number is shown in hexadecimal, also a small one."""
     look = LOOK_WALK if reason is None else LOOKS[reason]
     if reason is None and type(yours) is tuple and len(yours) == 2 and yours[0] == "fault":
-        look = "nothing forbids this access: what do you take for forbidden? (VT-d 9.8)"
+        named = next((look for one, look in LOOKS.items() if one == yours[1]), LOOK_WHAT)
+        look = LOOK_STRAYED if strayed else LOOK_ALLOWED + named
     if type(yours) is tuple and [type(one) for one in yours] == [str, int]:
         return Difference(_verdict(right), cut(_verdict(yours)), look)
     found = compare(right, yours, look)

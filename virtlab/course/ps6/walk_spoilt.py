@@ -121,6 +121,7 @@ def to_interrupts(answer: Answer, rng: Random) -> Difference | None:
     tables.plant(HUGE, 3, page(MESSAGE_BASE & -HUGE, HUGE))
     inside, outside = MESSAGE_BASE % LARGE + 0x4_5678, MESSAGE_BASE % LARGE + 0x10_0000
     iovas = [number * PAGE | 0x10 for number in range(5)]
+    iovas += [PAGE - 1, PAGE, 3 * PAGE - 1, 3 * PAGE]  # the bytes at both borders
     iovas += [LARGE + inside, LARGE + outside, LARGE, HUGE + MESSAGE_BASE % HUGE, HUGE]
     asked = [(iova, write) for iova in iovas for write in (False, True)]
     return first(asks(answer, tables, *question) for question in asked)
