@@ -21,7 +21,7 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.volume)])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=[pytest.mark.volume, pytest.mark.long])])
 @pytest.mark.parametrize(("task", "source", "cases"), MISTAKES)
 def test_a_wrong_answer_is_refused_at_the_right_place(task, source, cases, seed):
     names = {"__name__": "__main__"}
