@@ -60,6 +60,12 @@ COMMANDS = (
         "virtlab inspect pci dump.txt",
     ),
     Command(
+        "serve",
+        "virtlab.course.serve_command",
+        "serve a disk or a network card to a virtual machine",
+        "virtlab serve blk disk.img --socket /tmp/disk.sock",
+    ),
+    Command(
         "linux",
         "virtlab.course.linux_command",
         "boot an unmodified Linux, with our devices",

@@ -29,6 +29,7 @@ from virtlab.errors import GuestError
 from virtlab.memory import Bytes, Dma, Flat, GuestMemory, is_flat
 from virtlab.virtio.batch import WHOLE, Batch
 from virtlab.virtio.blk_config import BlkShape
+from virtlab.virtio.blk_few import few
 from virtlab.virtio.blk_layouts import (
     FLUSH_OUT,
     ID_BYTES,
@@ -40,7 +41,7 @@ from virtlab.virtio.blk_layouts import (
     BlkStatus,
     BlkType,
 )
-from virtlab.virtio.blk_many import Requests, Shape, Target, answer_many
+from virtlab.virtio.blk_many import FEW, Requests, Shape, Target, answer_many
 from virtlab.virtio.blk_move import SLAB
 from virtlab.virtio.blk_plan import Plan
 from virtlab.virtio.blk_segments import Limits, discard, write_zeroes
@@ -86,6 +87,7 @@ class VirtioBlk(BlkSession):
         if len(self.name) > ID_BYTES:
             raise ValueError(f"a disk's name has at most {ID_BYTES} bytes, not {len(self.name)}")
         self._flat = isinstance(disk, FlatStorage)
+        self._alone = True  # whether it may be that few wait
         self._shape: Shape | None = None
         self._offsets: GuestMemory | None = None
 
@@ -104,9 +106,17 @@ class VirtioBlk(BlkSession):
             super().handle(index, queue)
             return
         left = queue.size
+        while left > 0 and self._alone and few(queue):
+            chain = queue.pop()
+            if chain is None:
+                return
+            queue.push(chain, self.serve(chain, queue))
+            left -= 1
         while left > 0 and len(batch := queue.pop_many(left)):
             self._serve_many(batch, queue, dma)
             left -= len(batch)
+            # Who gets many does not ask again, until a batch was a small one.
+            self._alone = len(batch) < FEW
 
     def _serve_many(self, batch: Batch, queue: Queue, dma: Flat) -> None:
         plan, words = batch.note, None
