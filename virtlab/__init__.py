@@ -10,8 +10,7 @@ Read it in this order. Each step needs only those before it.
 2. `devices.uart`     one whole device, the 16550A; then `registers`, how a device is declared
 3. `cpu`              what a guest can do: six verbs and a wait
 4. `guest.uart`       a driver, written against those verbs and nothing else
-5. `hosts.python`     the bare machine; then `hosts.remote`, the same verbs on QEMU, and
-                      `hosts.vhost_user`, a device in another process
+5. `hosts.python`     the bare machine; then `hosts.remote`, the same verbs on QEMU
 6. `vmm.io_bitmap`    which ports exit; then `vmm.exits`, what an exit is
 7. `vmm.ept`          which memory exits; then `vmm.shadow`, the same without hardware's help
 8. `vmm.vcpu`         the vCPU that meets them; then `vmm.vmm`, the loop that handles its exits
@@ -21,12 +20,14 @@ Read it in this order. Each step needs only those before it.
 12. `virtio.split`    a virtqueue, the device's side; `guest.virtqueue_split`, the driver's
 13. `virtio.packed`   one ring for three; then `virtio.split_many`, a batch at a time
 14. `virtio.device`   what a device is to a transport; `virtio.mmio`, `guest.virtio_device`
-15. `iommu.walk`      from a device's address to a page; then `iommu.vtd`, and `guest.vtd`
-16. `pci.sriov`       one card that makes more of itself; then `virtio.sriov_net`
-17. `vmm.passthrough` a card, or one of its virtual functions, in a virtual machine
-18. `machine`         everything wired together; `cards` and `firmware` are what is plugged in
-19. `server`          the same for a machine with VT-d; `server_board` is what is plugged in
-20. `show`            the pictures; `course`, the checks and the `virtlab` command
+15. `virtio.vhost_user` the same device in a process of its own; then `hosts.vhost_user`, the
+                      driver's side of that, and `hosts.linux`, a Linux that finds it in QEMU
+16. `iommu.walk`      from a device's address to a page; then `iommu.vtd`, and `guest.vtd`
+17. `pci.sriov`       one card that makes more of itself; then `virtio.sriov_net`
+18. `vmm.passthrough` a card, or one of its virtual functions, in a virtual machine
+19. `machine`         everything wired together; `cards` and `firmware` are what is plugged in
+20. `server`          the same for a machine with VT-d; `server_board` is what is plugged in
+21. `show`            the pictures; `course`, the checks and the `virtlab` command
 
 `wire`, `errors`, `trace`, `clock`, `memory`, `interrupts` and `backends` are the ground under all
 of it. Look into them when a name sends you there. `docs/architecture.md` has the picture.

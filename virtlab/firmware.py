@@ -78,7 +78,7 @@ def rom(vtd: bool = False) -> GuestMemory:
 
 
 def rom_with(tables: acpi.Image) -> GuestMemory:
-    """64 KiB, mapped twice: below 1 MiB, and where an x86 starts, below 4 GiB."""
+    """A ROM with `tables`: 64 KiB, mapped twice, below 1 MiB and where an x86 starts."""
     once = np.full(ROM_SIZE, 0xFF, np.uint8)
     for at, data in ((ROM, b"virtlab ROM"), (tables.gpa, tables.data), (ROM + RESET_VECTOR, HALT)):
         once[at - ROM : at - ROM + len(data)] = np.frombuffer(data, np.uint8)

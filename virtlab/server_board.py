@@ -59,6 +59,7 @@ from virtlab.pci.capabilities import Msi
 from virtlab.pci.chipset import HostBridge
 from virtlab.pci.express import RootPort, Switch, make_express
 from virtlab.pci.root import RootComplex
+from virtlab.pci.tlp import source_id
 from virtlab.trace import Trace
 from virtlab.virtio.sriov_net import PhysicalNet
 from virtlab.vmm.frames import Frames
@@ -74,8 +75,11 @@ VM_FRAMES, VM_FRAME_COUNT = 0x80_0000, 120 << 20 >> 12
 PORT_BITS, MEMORY_BITS = 16, 52
 UART_IRQ = 4
 
-IOAPIC_ID, IOAPIC_SOURCE = 0, 0xF0F8
-"""The I/O APIC's number, and the source id that its messages have at the VT-d unit: f0:1f.0."""
+IOAPIC_ID, IOAPIC_PLACE = 0, (0xF0, 0x1F, 0)
+"""The I/O APIC's number, and the place (bus, device, function) that it has for the VT-d unit."""
+
+IOAPIC_SOURCE = source_id(*IOAPIC_PLACE)
+"""The source id that its messages have there."""
 
 FIRST_PIN, PINS = 16, 8
 """The I/O APIC's inputs for PCI pins."""
@@ -99,7 +103,8 @@ def input_of(device: int, pin: int) -> int:
 def describe() -> acpi.Board:
     """What the ACPI tables say of the server."""
     width = Capabilities().host_width
-    scope = Scope(IO_APIC, ((0x1F, 0),), start_bus=0xF0, number=IOAPIC_ID)
+    bus, device, function = IOAPIC_PLACE
+    scope = Scope(IO_APIC, ((device, function),), start_bus=bus, number=IOAPIC_ID)
     return acpi.Board(
         io_apics=(IoApicEntry(IOAPIC_ID, IOAPIC),),
         ecam=(ECAM, 0, MAX_BUSES - 1),

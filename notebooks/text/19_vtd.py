@@ -26,12 +26,11 @@
 
 # %%
 from virtlab import server, show
-from virtlab.show.nodes import nodes_of
 
 host = server.lesson_server()
 kernel = server.boot(host)                           # finds cards and unit; DMA is not remapped yet
 a, b = server.lesson_guest(host, "A"), server.lesson_guest(host, "B")
-show.topology(nodes_of(host.root.bus), title="Below the remapping unit")
+show.topology(show.nodes_of(host.root.bus), title="Below the remapping unit")
 
 # %% [markdown] tags=["topic:S41"]
 # ## Round 1. Before and after

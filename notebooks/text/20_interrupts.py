@@ -379,9 +379,7 @@ local.eoi()
 # Choose how interrupts are remapped, what the guest does, who sends, and which message. Find every way in which a guest can get an interrupt that its card never sent. Then find the set-up in which the host's handler runs although the guest's interrupt is posted.
 
 # %%
-from virtlab.show.irq_lab import InterruptLab
-
-InterruptLab()
+show.InterruptLab()
 
 # %% [markdown]
 # ## Break it

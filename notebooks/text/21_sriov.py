@@ -469,9 +469,7 @@ share_picture(Load(vms=64), "share", title="How much of a 10 Gb/s wire one proce
 # Choose other loads: short frames, large batches, guests that do not sleep. Find a load where virtio in the VMM fills the wire, too. Which cost of a real machine does the model leave out there?
 
 # %%
-from virtlab.show.share_lab import ShareLab
-
-ShareLab()
+show.ShareLab()
 
 # %% [markdown]
 # These times are a model: our counts times published prices. So compare it with what others have measured on real machines.

@@ -92,7 +92,7 @@ def test_nothing_is_planted_below_a_large_page_nor_spoilt_outside_memory():
         ("def translate(*a): return ('gpa', True)", "expected ('gpa', 0x7000) yours ('gpa', True)"),
         ("def translate(*a): return 'fault', 5", "nothing forbids this access"),
         ("def translate(*a): return ('gpa', 8)", "expected ('gpa', 0x7000) yours ('gpa', 0x8)"),
-        ("r = right\ndef translate(m, *a): m.store(0, 8, 0); return r(m, *a)",
+        ("r = translate\ndef translate(m, *a): m.store(0, 8, 0); return r(m, *a)",
          "expected nothing is written yours a store"),
         ("r = translate\ndef translate(m, *a): m.load(0x3000, 8); return r(m, *a)",
          "expected each entry read once yours entry at 0x3000 read 2 times"),
@@ -100,7 +100,6 @@ def test_nothing_is_planted_below_a_large_page_nor_spoilt_outside_memory():
     ],
 )  # fmt: skip
 def test_what_is_no_translation_is_said(source, said):
-    source = source.replace("r = right", "r = translate")
     assert said in refusal("ps6.q1", source)
 
 

@@ -8,10 +8,11 @@ from tests.course.answers import right
 from tests.course.refusals import refusal
 from tests.pci.sriov_rig import SriovRig
 from virtlab.bus import AddressSpace
+from virtlab.cards import ECAM
 from virtlab.clock import Clock
 from virtlab.course.answers import Answer, Stopped
 from virtlab.course.ps6 import functions, remapping_random, remapping_tables
-from virtlab.course.ps6.functions_paper import ECAM, Bytes, Paper
+from virtlab.course.ps6.functions_paper import Bytes, Paper
 from virtlab.course.ps6.remapping_tables import READS, Ask, Table, entry, message, posted
 from virtlab.guest.room import Room
 from virtlab.guest.vtd import VtdDriver

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tests.iommu.interrupt_bench import request
 from virtlab.bus import AddressSpace
 from virtlab.clock import Clock
 from virtlab.errors import DmaFault
@@ -27,7 +28,7 @@ from virtlab.guest.vtd import VtdDriver
 from virtlab.hosts.python import BareCpu
 from virtlab.interrupts import Interrupt, Msi
 from virtlab.iommu.interrupt_remapping import CHECK_ID
-from virtlab.iommu.layouts import DST_XAPIC, IRTE, REQUEST_ADDRESS
+from virtlab.iommu.layouts import DST_XAPIC, IRTE
 from virtlab.iommu.registers import BASE, VtdRegisters
 from virtlab.iommu.vtd import VtdUnit
 from virtlab.memory import PAGE, GuestMemory
@@ -236,11 +237,11 @@ class World:
         rng = self.rng
         own = self.handle_of[source_id]
         handle = rng.choice((own, own, own ^ 1 << rng.randrange(16), rng.randrange(IDS)))
-        address, data = message(handle)
+        address, data = request(handle)
         odd = rng.random()
         if odd < 0.1:
             sub = rng.randrange(IDS)
-            address, data = message((handle - sub) % IDS, sub)
+            address, data = request((handle - sub) % IDS, sub)
         elif odd < 0.2:
             address ^= 1 << rng.randrange(32)
         elif odd < 0.3:
@@ -271,15 +272,3 @@ def entries_of(owners: list[int]) -> np.ndarray:
     low = ids % 256 << IRTE.V.lo | ids // 256 << DST_XAPIC.lo | common % (1 << 64)
     high = ids << IRTE.SID.lo - 64 | common >> 64
     return np.stack([low, high], axis=1)
-
-
-def message(handle: int, subhandle: int | None = None) -> Msi:
-    """The message that names an entry."""
-    address = REQUEST_ADDRESS.pack(
-        FEE=0xFEE,
-        FORMAT=1,
-        HANDLE=handle & 0x7FFF,
-        HANDLE_15=handle >> 15,
-        SHV=subhandle is not None,
-    )
-    return Msi(address, subhandle or 0)

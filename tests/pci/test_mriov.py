@@ -8,6 +8,7 @@ from virtlab.clock import Clock
 from virtlab.devices.edu import BUFFER, EduFunction, EduRegisters
 from virtlab.errors import DmaFault
 from virtlab.guest.edu import EduDriver
+from virtlab.guest.msi import MsiDriver
 from virtlab.guest.pci import Place, capability_list, find, open_ecam
 from virtlab.guest.pci_resources import enumerate_pci
 from virtlab.guest.pci_sriov import SriovScan
@@ -16,7 +17,7 @@ from virtlab.guest.virtio_device import RING_FEATURES
 from virtlab.guest.virtio_net import NET_FEATURES, NetDriver
 from virtlab.guest.virtio_pci import ModernPci
 from virtlab.interrupts import MESSAGE_BASE
-from virtlab.pci.capabilities import Express, Msi
+from virtlab.pci.capabilities import Express
 from virtlab.pci.config import Header, Type1
 from virtlab.pci.express import RootPort, make_express
 from virtlab.pci.mriov import MAX_HIERARCHIES, Labelled, MultiRootSwitch, SharedDevice
@@ -124,11 +125,7 @@ def test_a_transfer_lands_in_the_memory_of_its_own_host(world):
 def test_an_interrupt_goes_to_the_root_of_its_hierarchy(world):
     world.start()
     for number, vector in ((A, 0x41), (B, 0x42)):
-        access, place = world.hosts[number].access, Place(3, 0, 0)
-        at = dict(capability_list(access, place))[Msi.id]
-        access.write(place, at + 4, 4, MESSAGE_BASE)
-        access.write(place, at + 12, 2, vector)
-        access.write(place, at + 2, 2, 1)
+        MsiDriver(world.hosts[number].access, Place(3, 0, 0)).enable(MESSAGE_BASE, vector)
     world.hosts[B].edu().raise_interrupt()
     assert world.hosts[A].messages == []
     ((source, message),) = world.hosts[B].messages

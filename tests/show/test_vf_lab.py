@@ -2,6 +2,7 @@
 
 from itertools import product
 
+from tests.show.vf_states import OFF
 from virtlab.show.shell import Shell
 from virtlab.show.vf_lab import LISTS, VfLab
 from virtlab.show.vf_state import (
@@ -9,8 +10,6 @@ from virtlab.show.vf_state import (
     PAGES,
     VfState,
 )
-
-OFF = VfState(enabled=False)
 
 
 def press(widget, words):

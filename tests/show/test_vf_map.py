@@ -2,31 +2,18 @@
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.show.looks import check_picture, words_of
+from tests.show.vf_states import OFF, states
 from virtlab.show.palette import ORANGE_TINT
 from virtlab.show.vf_grid import OTHER, PF, VF, function_map, runs
 from virtlab.show.vf_map import register_words, shown_numbers, vf_map
 from virtlab.show.vf_state import (
     MOST,
     PAGES,
-    TOTAL,
     VfState,
     explain,
 )
-
-OFF = VfState(enabled=False)
-states = st.builds(
-    VfState,
-    st.integers(0, MOST),
-    st.booleans(),
-    st.sampled_from(PAGES),
-    st.booleans(),
-    st.booleans(),
-    st.integers(1, TOTAL),
-)
-
 
 # -- the picture
 

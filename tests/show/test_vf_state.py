@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pci.sriov_rig import SriovRig
+from tests.show.vf_states import OFF, states
 from virtlab.pci.tlp import bdf_text
 from virtlab.show.vf_grid import VF
 from virtlab.show.vf_map import marks_of
@@ -21,18 +22,6 @@ from virtlab.show.vf_state import (
     more,
     put,
 )
-
-OFF = VfState(enabled=False)
-states = st.builds(
-    VfState,
-    st.integers(0, MOST),
-    st.booleans(),
-    st.sampled_from(PAGES),
-    st.booleans(),
-    st.booleans(),
-    st.integers(1, TOTAL),
-)
-
 
 # -- the state is what a card does
 

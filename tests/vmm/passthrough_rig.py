@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from virtlab import server
+from virtlab.cards import ECAM
 from virtlab.guest.apic import LocalApic
 from virtlab.guest.e1000 import E1000Driver
 from virtlab.guest.edu import EduDriver
@@ -20,7 +21,6 @@ from virtlab.memory import PAGE
 from virtlab.vmm.passthrough import Passthrough
 from virtlab.vmm.walk import ADDRESS, INDEX, LARGE
 
-ECAM = 0xB000_0000
 EDU, E1000, NET = (0x1234, 0x11E8), (0x8086, 0x100E), (0x1AF4, 0x1041)
 
 EDU_VECTOR, E1000_VECTOR, NET_VECTOR = 0x41, 0x42, 0x50

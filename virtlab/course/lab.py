@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -21,12 +20,11 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 from virtlab.course.cli import CommandError
+from virtlab.course.signals import interruptible
 
 HOST = "127.0.0.1"
 FIRST_PORT = 8888
@@ -221,23 +219,3 @@ def has_browser() -> bool:
     except webbrowser.Error:
         return False
     return True
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Treat a request to end, and a closed terminal, as Ctrl-C; once is enough."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for name in signals:
-            signal.signal(name, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signals = [
-        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-    ]
-    before = {name: signal.signal(name, interrupt) for name in signals}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

@@ -25,10 +25,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from virtlab.course.cli import CommandError
-from virtlab.course.lab import interruptible
+from virtlab.course.signals import interruptible
 from virtlab.errors import FileError
 from virtlab.hosts import linux_devices
-from virtlab.hosts.linux import LinuxGuest
+from virtlab.hosts.linux import TURN, LinuxGuest
 from virtlab.hosts.linux_find import find_linux, version_of
 from virtlab.hosts.linux_initrd import Image, linux_image
 
@@ -37,9 +37,6 @@ ESCAPE = b"\x1d"
 
 KEYS = 64
 """Bytes that are read from a terminal at once."""
-
-TURN = 0.2
-"""Seconds between two looks at the time."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,23 +18,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from io import FileIO
-from types import FrameType
 
 from virtlab.course.serve_devices import WatchOf, Workshop, check_apart
 from virtlab.course.serve_options import HERE, JSON, part_of, parts_of, sockets_of
 from virtlab.course.serve_trace import Trace
+from virtlab.course.signals import ENDS, every, on_signals
 from virtlab.virtio.vhost_user.back_end import BackEnd
 from virtlab.virtio.vhost_user.channel import HungUp
 from virtlab.virtio.vhost_user.loop import Loop
 from virtlab.virtio.vhost_user.messages import ProtocolError
-
-ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""The signals that end it."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,42 +85,6 @@ def say(text: str) -> None:
     """A line on standard error; nobody needs to read it."""
     with contextlib.suppress(OSError):
         print(f"virtlab serve: {text}", file=sys.stderr, flush=True)
-
-
-# -- signals
-
-
-@contextlib.contextmanager
-def on_signals(
-    action: Callable[[], None], numbers: Sequence[signal.Signals], once: bool = False
-) -> Iterator[None]:
-    """Call `action` on each of these signals. If `once` is set, the next ones are ignored."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        for each in numbers if once else ():
-            signal.signal(each, signal.SIG_IGN)
-        action()
-
-    before = [(each, signal.signal(each, handle)) for each in numbers]
-    try:
-        yield
-    finally:
-        for each, handler in before:
-            signal.signal(each, handler)
-
-
-@contextlib.contextmanager
-def every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
-    """Call `action` each `seconds`; never if that is 0."""
-    if not seconds:
-        yield
-        return
-    with on_signals(action, [signal.SIGALRM]):
-        before = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, *before)
 
 
 # -- traces

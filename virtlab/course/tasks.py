@@ -99,6 +99,15 @@ def shown(value: object) -> str:
     return f"an object of type {kind.__name__}"
 
 
+def returned(value: object) -> str:
+    """What an answer gave, as a report shows it: None looks like a forgotten return.
+
+    >>> returned(0x3F8), returned(None)
+    ('0x3f8', 'None: is there a return?')
+    """
+    return shown(value) + (": is there a return?" if value is None else "")
+
+
 def cut(text: str) -> str:
     """At most `WIDEST` characters of a text."""
     return text if len(text) <= WIDEST else text[: WIDEST - 4] + " ..."
@@ -108,9 +117,7 @@ def compare(expected: object, yours: object, look: str = "", access: str = "") -
     """None if the two are the `same`, else their `Difference`."""
     if same(expected, yours):
         return None
-    said = shown(yours)
-    if yours is None:
-        said += ": is there a return?"
-    elif said == shown(expected) or type(yours) is not type(expected):
+    said = returned(yours)
+    if yours is not None and (said == shown(expected) or type(yours) is not type(expected)):
         said += f", of type {type(yours).__name__}, not {type(expected).__name__}"
     return Difference(shown(expected), said, look, access)

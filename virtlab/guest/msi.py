@@ -20,7 +20,7 @@ from virtlab.pci.msi import Msi, msi_layout
 class MsiDriver:
     """The messages of the function at `place`. `LookupError` if it has no MSI.
 
-    `vectors` is how many it can send.
+    `vectors` is how many it can send; `wide`: to addresses of 64 bits, else of 32.
     """
 
     def __init__(self, access: Access, place: Place) -> None:
@@ -31,6 +31,7 @@ class MsiDriver:
         control = access.read(place, at + Msi.CONTROL.offset, 2)
         self.registers = {reg.name: reg for reg in msi_layout(control).registers}
         self.vectors = 1 << Msi.CONTROL.MULTIPLE_MESSAGE_CAPABLE.get(control)
+        self.wide = "ADDRESS_UPPER" in self.registers
 
     def enable(self, address: int, data: int, vectors: int = 1) -> None:
         """Let it write `data` (2 bytes) to `address`, and use so many vectors, a power of two.
@@ -39,11 +40,10 @@ class MsiDriver:
         """
         if vectors not in (1 << n for n in range(6)) or vectors > self.vectors:
             raise ValueError(f"{self.place} can use {self.vectors} vectors, not {vectors}")
-        wide = "ADDRESS_UPPER" in self.registers
-        if address >> 32 and not wide:
+        if address >> 32 and not self.wide:
             raise ValueError(f"{self.place} sends to 32-bit addresses, not to {address:#x}")
         self._put("ADDRESS", address & 0xFFFF_FFFF)
-        if wide:
+        if self.wide:
             self._put("ADDRESS_UPPER", address >> 32)
         self._put("DATA", data)
         fields = Msi.CONTROL

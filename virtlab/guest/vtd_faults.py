@@ -29,8 +29,6 @@ FIRST_INTERRUPT_REASON = Reason.REQUEST_RESERVED
 MOST = 1 << 12
 """Faults that one reading takes: a device could have a new one for each."""
 
-_KNOWN = {int(reason): reason for reason in Reason}
-
 
 class Fault(NamedTuple):
     """One request that was refused.
@@ -54,7 +52,7 @@ class Fault(NamedTuple):
         return cls(
             FAULT_RECORD.SID.get(record),
             code,
-            _KNOWN.get(code),
+            Reason.of(code),
             None if interrupt else record & FAULT_RECORD.FI.mask,
             FI_INDEX.get(record) if interrupt else None,
             not FAULT_RECORD.T1.get(record),

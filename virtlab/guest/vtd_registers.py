@@ -71,14 +71,18 @@ class UnitRegisters:
 
     def has(self, reg: Reg, bit: Bits) -> bool:
         """Whether one bit is set, by a load of the 4 bytes that it is in."""
-        at = bit.lo // 32 * 4
-        word = self.cpu.load(self.base + self.offset(reg) + at, 4)
-        return bool(word >> bit.lo % 32 & 1)
+        gpa, number = self._word(reg, bit)
+        return bool(self.cpu.load(gpa, 4) >> number & 1)
 
     def free(self, reg: Reg, bit: Bits) -> None:
         """Write a 1 to one bit, and touch only the 4 bytes that it is in."""
-        at = bit.lo // 32 * 4
-        self.cpu.store(self.base + self.offset(reg) + at, 1 << bit.lo % 32, 4)
+        gpa, number = self._word(reg, bit)
+        self.cpu.store(gpa, 1 << number, 4)
+
+    def _word(self, reg: Reg, bit: Bits) -> tuple[int, int]:
+        """Where the 4 bytes are that a bit is in, and its number there."""
+        word, number = divmod(bit.lo, 32)
+        return self.base + self.offset(reg) + 4 * word, number
 
     def await_bit(self, reg: Reg, bit: Bits, value: int) -> None:
         """Wait until a field has this value. `VtdFailed` if it never does."""

@@ -33,6 +33,7 @@ from virtlab.iommu.layouts import (
     IRTE_POSTED,
     REQUEST_ADDRESS,
     REQUEST_DATA,
+    descriptor_gpa,
 )
 from virtlab.iommu.posted import PostError, post
 from virtlab.iommu.reasons import Reason
@@ -199,11 +200,10 @@ class InterruptRemapper:
     def _meaning(self, index: int, entry: int) -> Outcome:
         """What a good entry makes of the message."""
         if IRTE.IM.get(entry):
-            low, high = IRTE_POSTED.PDAL.get(entry), IRTE_POSTED.PDAH.get(entry)
             return Outcome(
                 interrupt_index=index,
                 entry=entry,
-                descriptor=high << 32 | low << 6,
+                descriptor=descriptor_gpa(entry),
                 vector=IRTE_POSTED.VV.get(entry),
                 urgent=bool(IRTE_POSTED.URG.get(entry)),
             )

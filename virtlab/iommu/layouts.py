@@ -228,6 +228,12 @@ IRTE_POSTED = Structure(
 )
 """Of one interrupt that is posted to a virtual processor."""
 
+
+def descriptor_gpa(entry: int) -> int:
+    """Where the descriptor of a posted entry lies: the gpa that PDAH and PDAL are halves of."""
+    return IRTE_POSTED.PDAH.get(entry) << 32 | IRTE_POSTED.PDAL.get(entry) << 6
+
+
 POSTED_DESCRIPTOR = Structure(
     "posted-interrupt descriptor",
     64,

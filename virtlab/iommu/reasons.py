@@ -35,6 +35,11 @@ class Reason(IntEnum):
         member.meaning, member.qualified = meaning, qualified
         return member
 
+    @classmethod
+    def of(cls, code: int) -> Reason | None:
+        """The reason with this number, as a fault record has it; None for one not known here."""
+        return _BY_CODE.get(code)
+
     ROOT_NOT_PRESENT = 0x1, "the root entry is not present"
     CONTEXT_NOT_PRESENT = 0x2, "the context entry is not present", True
     CONTEXT_INVALID = 0x3, "the context entry asks for what this unit cannot do", True
@@ -60,6 +65,9 @@ class Reason(IntEnum):
     DESCRIPTOR_ACCESS = 0x27, "the posted-interrupt descriptor is not in memory", True
     DESCRIPTOR_RESERVED = 0x28, "a reserved field is set in the posted-interrupt descriptor", True
     INTERRUPT_REQUEST = 0x29, "no interrupt message, but to the addresses of interrupts"
+
+
+_BY_CODE = {int(reason): reason for reason in Reason}
 
 
 class QueueError(IntEnum):

@@ -15,7 +15,7 @@ those before the one that is refused.
 
 from __future__ import annotations
 
-from virtlab.iommu.translation import DmaTranslation
+from virtlab.iommu.translation import DmaTranslation, Piece
 from virtlab.memory import Bytes, InPieces
 
 
@@ -43,11 +43,16 @@ class RemappedDma:
 
         The array is read-only without `write`.
         """
+        piece = self._piece(iova, length, write)
+        if piece is None:
+            return self.memory.bytes[:0]
+        view = self.memory.view(*piece)
+        view.flags.writeable = write
+        return view
+
+    def _piece(self, iova: int, length: int, write: bool) -> Piece | None:
+        """Where `length` bytes lie in one piece, else `InPieces`; None for no bytes at all."""
         pieces = self.translation.pieces(self.source_id, iova, length, write)
         if len(pieces) > 1:
             raise InPieces("not in one piece", iova, length)
-        if not pieces:
-            return self.memory.bytes[:0]
-        view = self.memory.view(pieces[0].gpa, length)
-        view.flags.writeable = write
-        return view
+        return pieces[0] if pieces else None

@@ -34,7 +34,7 @@ from virtlab.iommu.layouts import PAGE_BITS, TranslationType
 from virtlab.iommu.remapped import RemappedDma
 from virtlab.iommu.translation import DmaTranslation
 from virtlab.iommu.walk_many import BatchWalk
-from virtlab.memory import PAGE, Bools, Bytes, InPieces, Numbers, Rights
+from virtlab.memory import PAGE, Bools, Bytes, Numbers, Rights
 
 LONGEST = 256
 """Pages of the longest buffer that is looked at here: 1 MiB. Longer ones go one by one."""
@@ -43,8 +43,10 @@ ONE_RIGHT = 1 << 18
 """Pages of the window of those with one right: 1 GiB of addresses, and 2 MiB of table."""
 
 NO_READ, NO_WRITE, _LACKS = 1, 2, 3
+"""What stands in a sum below the delta: the right that a page lacks, and the bits for it."""
+
 _BELOW = 2
-"""Bits of a sum below the delta: the rights that a page lacks."""
+"""How many bits these are."""
 
 
 class FlatDma(RemappedDma):
@@ -95,10 +97,8 @@ class FlatDma(RemappedDma):
         """Where in `bytes` that begins which `view` gives; `DmaFault` as there."""
         self._keep_up()
         self._depend(ANY)
-        pieces = self.translation.pieces(self.source_id, iova, length, write)
-        if len(pieces) > 1:
-            raise InPieces("not in one piece", iova, length)
-        return self.memory.offset(*pieces[0]) if pieces else 0
+        piece = self._piece(iova, length, write)
+        return self.memory.offset(*piece) if piece is not None else 0
 
     def offset_many(self, iovas: Numbers, lengths: Numbers, write: Rights = None) -> Numbers:
         """Where the `lengths` bytes at `iovas`, (n,) int64 both, are; -1 where `offset` must say.

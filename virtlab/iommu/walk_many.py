@@ -35,10 +35,9 @@ from virtlab.iommu.layouts import LEVEL_BITS, SECOND_LEVEL, TranslationType, ind
 from virtlab.iommu.reasons import Reason
 from virtlab.iommu.walk import Start, maps_page, reserved_bits
 from virtlab.iommu.walk_scratch import Scratch, Words
-from virtlab.memory import PAGE, GuestMemory, Numbers
+from virtlab.memory import PAGE, Bools, GuestMemory, Numbers
 
 Codes = npt.NDArray[np.uint8]
-Bools = npt.NDArray[np.bool_]
 
 _R, _W, _PS = SECOND_LEVEL.R.mask, SECOND_LEVEL.W.mask, SECOND_LEVEL.PS.mask
 _ADDRESS = SECOND_LEVEL.ADDRESS.mask

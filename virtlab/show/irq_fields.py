@@ -41,7 +41,6 @@ from virtlab.iommu.layouts import (
     REQUEST_ADDRESS,
     REQUEST_DATA,
 )
-from virtlab.iommu.reasons import Reason
 from virtlab.pci.tlp import bdf_text
 from virtlab.show.palette import (
     BODY,
@@ -57,6 +56,7 @@ from virtlab.show.palette import (
 )
 from virtlab.show.shapes import hatch
 from virtlab.show.svg import TOP, Picture, breadth, fit, picture, rect, write
+from virtlab.show.vtd_record import reason_words
 from virtlab.wire import Bits
 
 _ROW, _BOX = 116.0, 76.0
@@ -195,5 +195,4 @@ def record_picture(record: int, title: str = "A fault record") -> Picture:
         Cut("high", record, _HIGH, FAULT_RECORD.fields, words),
         Cut("low", record, _LOW, {"INDEX": FI_INDEX}),
     ]
-    known = {int(each): each.meaning for each in Reason}
-    return fields_picture(f"{title}: {known.get(reason, 'not known')}", cuts, ("FR", "SID"))
+    return fields_picture(f"{title}: {reason_words(reason)}", cuts, ("FR", "SID"))

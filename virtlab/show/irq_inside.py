@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from virtlab.iommu.layouts import DST_XAPIC, IRTE, IRTE_POSTED, REQUEST_ADDRESS
+from virtlab.iommu.layouts import DST_XAPIC, IRTE, IRTE_POSTED, REQUEST_ADDRESS, descriptor_gpa
 from virtlab.iommu.layouts import POSTED_DESCRIPTOR as PD
 from virtlab.iommu.posted import NDST_XAPIC
 from virtlab.pci.tlp import bdf_text
 from virtlab.show.irq_run import Place, Step, Trip
+from virtlab.show.vf_grid import runs
 
 
 def inside(trip: Trip, place: Place, seen: Sequence[Step]) -> list[str]:
@@ -32,13 +33,8 @@ def vectors_text(vectors: int) -> str:
     >>> vectors_text(1 << 0x31 | 0b11 << 0x60), vectors_text(0x3FF << 0x60), vectors_text(0)
     ('0x31 0x60 0x61', '0x60-0x69', '-')
     """
-    starts, ends = vectors & ~(vectors << 1), vectors & ~(vectors >> 1)
-    runs = zip(_bits(starts), _bits(ends), strict=True)
-    return " ".join(_run(first, last) for first, last in runs) or "-"
-
-
-def _bits(vectors: int) -> list[int]:
-    return [n for n in range(256) if vectors >> n & 1]
+    found = runs(n for n in range(256) if vectors >> n & 1)
+    return " ".join(_run(first, last) for first, last in found) or "-"
 
 
 def _run(first: int, last: int) -> str:
@@ -71,8 +67,8 @@ def _entry(trip: Trip, seen: Sequence[Step]) -> list[str]:
         return []
     sid = f"SID {bdf_text(IRTE.SID.get(entry))}"
     if IRTE.IM.get(entry):
-        pda = IRTE_POSTED.PDAH.get(entry) << 32 | IRTE_POSTED.PDAL.get(entry) << 6
-        return [sid, "P=1 IM=1", f"VV  {IRTE_POSTED.VV.get(entry):#x}", f"PDA {pda:#x}"]
+        words = f"VV  {IRTE_POSTED.VV.get(entry):#x}", f"PDA {descriptor_gpa(entry):#x}"
+        return [sid, "P=1 IM=1", *words]
     return [sid, "P=1 IM=0", f"V   {IRTE.V.get(entry):#x}", f"DST {DST_XAPIC.get(entry)}"]
 
 

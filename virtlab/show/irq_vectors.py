@@ -39,6 +39,7 @@ _SIDE = 16 * _CELL
 _SQUARES = (62, 358, 654)
 _TOP = TOP + 46
 NAMES = {"IRR": "IRR: requested", "ISR": "ISR: in service", "TMR": "TMR: came as a level"}
+"""The sets of a local APIC, and what each is for."""
 
 
 def set_of(registers: Mapping[str, int], name: str) -> int:

@@ -29,7 +29,7 @@ from virtlab.guest.ata import AtaDriver
 from virtlab.guest.e1000 import E1000Driver
 from virtlab.guest.kernel import count_copy
 from virtlab.guest.msix import MsixDriver
-from virtlab.guest.pci import Found, PortAccess, find
+from virtlab.guest.pci import Access, Found, PortAccess, find
 from virtlab.guest.pci_resources import enumerate_pci
 from virtlab.guest.pic import Pics
 from virtlab.guest.room import Room
@@ -231,10 +231,20 @@ def _plug_pci(
 
 def _by_messages(vm: machine.PcVm, cpu: Cpu, pics: Pics, access: PortAccess, found: Found) -> Sleep:
     """Switch MSI-X on, and let the VMM take what it sends."""
+    take_messages(vm)
+    set_vectors(cpu, access, found)
+    return Sleep(pics, None)
+
+
+def take_messages(vm: machine.PcVm) -> None:
+    """Let the VMM of `vm` take the messages of its cards, beside its 8259As' interrupts."""
     messages = Messages(vm.pic)
     vm.vm.vmm.controller, vm.cards.root.message = messages, messages.take
+
+
+def set_vectors(cpu: Cpu, access: Access, found: Found) -> None:
+    """Switch the card's MSI-X on: message 0 is `CONFIG_VECTOR`, message 1 is `QUEUE_VECTOR`."""
     msix = MsixDriver(cpu, access, found)
-    for vector, data in enumerate((CONFIG_VECTOR, QUEUE_VECTOR)):
-        msix.set(vector, MESSAGE_BASE, data)
+    for number, vector in enumerate((CONFIG_VECTOR, QUEUE_VECTOR)):
+        msix.set(number, MESSAGE_BASE, vector)
     msix.enable()
-    return Sleep(pics, None)

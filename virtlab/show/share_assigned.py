@@ -26,28 +26,24 @@ from virtlab.cpu import Cpu
 from virtlab.devices.e1000 import E1000Function
 from virtlab.guest.apic import LocalApic
 from virtlab.guest.e1000 import E1000Driver
-from virtlab.guest.msix import MsixDriver
-from virtlab.guest.pci import Access, Found, capability_list, find, open_ecam
+from virtlab.guest.msi import MsiDriver
+from virtlab.guest.pci import Access, Found, find, open_ecam
 from virtlab.guest.pci_resources import enumerate_pci
 from virtlab.guest.pic import Pics
-from virtlab.guest.room import Room
-from virtlab.guest.virtio_net import NetDriver
-from virtlab.guest.virtio_pci import ModernPci
 from virtlab.interrupts import MESSAGE_BASE
 from virtlab.pci.capabilities import Msi
 from virtlab.pci.express import RootPort, make_express
-from virtlab.pci.msi import Msi64
 from virtlab.server import ServerVm, boot, lesson_guest, lesson_server
 from virtlab.server_board import MSI_AT
 from virtlab.show.assign_run import NIC
 from virtlab.show.path_guests import E1000Card, Sleep, VirtioCard
-from virtlab.show.path_worlds import BUFFERS, BUFFERS_END, CONFIG_VECTOR, QUEUE_VECTOR
+from virtlab.show.path_worlds import BUFFERS, QUEUE_VECTOR
 from virtlab.show.share_load import Load, served
-from virtlab.show.share_mediated import NET, UNDERSTOOD
+from virtlab.show.share_mediated import NET, started_net
 from virtlab.show.share_station import Station, World, mac_of
 from virtlab.vmm.passthrough import Passthrough
 
-FIRST_FREE = 3
+LAST_TAKEN = 3
 """The last device number of bus 00 that this board uses, for a root port."""
 
 
@@ -80,7 +76,7 @@ class DirectHost:
 
     def _plug(self, number: int) -> None:
         """One more physical card, behind a root port of its own."""
-        slot, wire = FIRST_FREE + number, Link(f"e1000 cable {number}")
+        slot, wire = LAST_TAKEN + number, Link(f"e1000 cable {number}")
         card = E1000Function(self.host.clock, wire.a, mac_of(number))
         card.config.add(Msi(bits64=True), MSI_AT)
         port = RootPort(f"root port {slot}", slot)
@@ -114,7 +110,7 @@ def vtd(load: Load) -> World:
         cpu, access, found = _enumerated(guest, NIC)
         sleep = ByMessage(cpu) if load.asleep else None
         if load.asleep:
-            _set_msi(access, found)
+            MsiDriver(access, found.place).enable(MESSAGE_BASE, QUEUE_VECTOR)
         driver = E1000Driver(cpu, found.bar(0), BUFFERS)
         driver.start()
         stations.append(Station(guest.vm, E1000Card(driver, sleep), driver.address, far))
@@ -130,7 +126,7 @@ def sriov(load: Load) -> World:
         guest = made.give(found)
         cpu, access, mine = _enumerated(guest, NET)
         sleep = ByMessage(cpu) if load.asleep else None
-        net = _start(cpu, access, mine, load.asleep)
+        net = started_net(cpu, access, mine, load.asleep)
         stations.append(Station(guest.vm, VirtioCard(net, sleep), net.address, made.host.cable.b))
     return made.world(stations)
 
@@ -140,32 +136,3 @@ def _enumerated(guest: ServerVm, identity: tuple[int, int]) -> tuple[Cpu, Access
     cpu = guest.cpu
     access = open_ecam(cpu, ECAM)
     return cpu, access, find(enumerate_pci(cpu, access), *identity)
-
-
-def _set_msi(access: Access, found: Found) -> None:
-    """Let the card's one message be `QUEUE_VECTOR`."""
-    at = dict(capability_list(access, found.place))[Msi.id]
-    for reg, value in (
-        (Msi64.ADDRESS, MESSAGE_BASE),
-        (Msi64.DATA, QUEUE_VECTOR),
-        (Msi64.CONTROL, Msi64.CONTROL.ENABLE.mask),
-    ):
-        access.write(found.place, at + reg.offset, reg.width, value)
-
-
-def _start(cpu: Cpu, access: Access, found: Found, asleep: bool) -> NetDriver:
-    """The ordinary network driver, with MSI-X for a guest that sleeps."""
-    if asleep:
-        msix = MsixDriver(cpu, access, found)
-        for number, vector in enumerate((CONFIG_VECTOR, QUEUE_VECTOR)):
-            msix.set(number, MESSAGE_BASE, vector)
-        msix.enable()
-    net = NetDriver(
-        cpu,
-        ModernPci(cpu, access, found),
-        Room(BUFFERS, BUFFERS_END - BUFFERS),
-        understood=UNDERSTOOD,
-        vectors=(0, 1) if asleep else None,
-    )
-    net.start()
-    return net

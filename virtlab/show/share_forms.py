@@ -20,9 +20,9 @@ each frame; `interrupt_ways` for what wakes a guest that sleeps.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-from virtlab.show.share_load import WAYS, Load, Way, check, served
+from virtlab.show.share_load import Load, Way, check, known, served
 
 Kind = Literal["register", "halt", "trip", "host interrupt", "copy"]
 
@@ -101,16 +101,14 @@ TERMS: dict[Way, tuple[Term, ...]] = {
 
 def terms(way: Way, asleep: bool = True) -> tuple[Term, ...]:
     """The terms of `way`; for guests that are not `asleep` without those that only these have."""
-    if way not in WAYS:
-        raise ValueError(f"the ways are {', '.join(WAYS)}, not {way!r}")
-    return tuple(term for term in TERMS[way] if asleep or not term.asleep)
+    return tuple(term for term in TERMS[known(way)] if asleep or not term.asleep)
 
 
 def closed_form(way: Way, load: Load) -> Counts:
     """What `load` must cost. `ValueError` for a load or a way that there is not."""
     check(load)
     vms = served(way, load.vms)
-    sums: dict[Kind, int] = dict.fromkeys(("register", "halt", "trip", "host interrupt", "copy"), 0)
+    sums: dict[Kind, int] = dict.fromkeys(get_args(Kind), 0)
     for term in terms(way, load.asleep):
         sums[term.kind] += vms * (term.batch * load.batches + term.frame * load.frames)
     return Counts(

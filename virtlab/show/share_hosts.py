@@ -25,8 +25,7 @@ from virtlab.clock import Clock
 from virtlab.guest.pci import Found, open_ecam
 from virtlab.guest.pci_resources import enumerate_pci
 from virtlab.guest.room import Room
-from virtlab.guest.virtio_device import RING_FEATURES
-from virtlab.guest.virtio_net import NET_FEATURES, NetDriver
+from virtlab.guest.virtio_net import NetDriver
 from virtlab.guest.virtio_pci import ModernPci
 from virtlab.hosts.python import BareCpu
 from virtlab.interrupts import Msi
@@ -91,13 +90,7 @@ class Host:
         found = self.found[-1] if self.found else None
         if found is None or found.is_bridge:
             raise LookupError(f"host {self.name} has found no card")
-        understood = RING_FEATURES | NET_FEATURES
-        net = NetDriver(
-            self.cpu,
-            ModernPci(self.cpu, self.access, found),
-            Room(ROOM, RAM - ROOM),
-            understood=understood,
-        )
+        net = NetDriver(self.cpu, ModernPci(self.cpu, self.access, found), Room(ROOM, RAM - ROOM))
         net.start()
         return net
 

@@ -25,6 +25,8 @@ Way = Literal["emulated", "virtio", "virtio in user space", "VT-d", "SR-IOV"]
 WAYS: tuple[Way, ...] = ("emulated", "virtio", "virtio in user space", "VT-d", "SR-IOV")
 
 MOST_VMS = 64
+"""The most that are compared."""
+
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 """Numbers of VMs that are compared."""
 
@@ -35,6 +37,7 @@ LIMITS: dict[Way, int] = {"VT-d": CARDS, "SR-IOV": MOST_VFS}
 """The ways that run out, and at how many VMs."""
 
 MOST_FRAMES = 256
+"""The most that one VM sends in a run."""
 
 
 class Load(NamedTuple):
@@ -67,12 +70,17 @@ def check(load: Load) -> Load:
     return load
 
 
+def known(way: Way) -> Way:
+    """`way`, if there is such a one; else `ValueError`."""
+    if way not in WAYS:
+        raise ValueError(f"the ways are {', '.join(WAYS)}, not {way!r}")
+    return way
+
+
 def served(way: Way, vms: int) -> int:
     """How many of `vms` machines have a device.
 
     >>> served("VT-d", 64), served("SR-IOV", 64), served("virtio", 64)
     (4, 63, 64)
     """
-    if way not in WAYS:
-        raise ValueError(f"the ways are {', '.join(WAYS)}, not {way!r}")
-    return min(vms, LIMITS.get(way, vms))
+    return min(vms, LIMITS.get(known(way), vms))

@@ -21,10 +21,10 @@ from virtlab import machine
 from virtlab.backends import Link, LinkEnd
 from virtlab.backends.network import is_group
 from virtlab.backends.switch import Switch
+from virtlab.cpu import Cpu
 from virtlab.devices.e1000.rings import ReceiveRing
 from virtlab.guest.e1000 import E1000Driver
-from virtlab.guest.msix import MsixDriver
-from virtlab.guest.pci import PortAccess, find
+from virtlab.guest.pci import Access, Found, PortAccess, find
 from virtlab.guest.pci_resources import enumerate_pci
 from virtlab.guest.pic import Pics
 from virtlab.guest.room import Room
@@ -32,16 +32,14 @@ from virtlab.guest.virtio_device import RING_FEATURES
 from virtlab.guest.virtio_net import NET_FEATURES, NetDriver
 from virtlab.guest.virtio_pci import ModernPci
 from virtlab.hosts.python import BareCpu
-from virtlab.interrupts import MESSAGE_BASE
 from virtlab.show.assign_run import HOST_BUFFERS, NIC, nic_driver
 from virtlab.show.path_guests import E1000Card, Sleep, VirtioCard
 from virtlab.show.path_worlds import (
     BUFFERS,
     BUFFERS_END,
-    CONFIG_VECTOR,
-    QUEUE_VECTOR,
     SLOT,
-    Messages,
+    set_vectors,
+    take_messages,
 )
 from virtlab.show.share_load import Load
 from virtlab.show.share_station import Station, World, mac_of
@@ -160,23 +158,25 @@ def virtio(load: Load) -> World:
 def _virtio_card(guest: machine.PcVm, asleep: bool) -> VirtioCard:
     """Start its driver; what wakes the guest is a message."""
     found = find(enumerate_pci(_firmware(guest)), *NET)
-    access = PortAccess(guest.cpu)
     if asleep:
-        messages = Messages(guest.pic)
-        guest.vm.vmm.controller, guest.cards.root.message = messages, messages.take
-        msix = MsixDriver(guest.cpu, access, found)
-        for vector, data in enumerate((CONFIG_VECTOR, QUEUE_VECTOR)):
-            msix.set(vector, MESSAGE_BASE, data)
-        msix.enable()
+        take_messages(guest)
+    net = started_net(guest.cpu, PortAccess(guest.cpu), found, asleep)
+    return VirtioCard(net, Sleep(Pics(guest.cpu), None) if asleep else None)
+
+
+def started_net(cpu: Cpu, access: Access, found: Found, asleep: bool) -> NetDriver:
+    """The ordinary network driver, started; with MSI-X for a guest that sleeps."""
+    if asleep:
+        set_vectors(cpu, access, found)
     net = NetDriver(
-        guest.cpu,
-        ModernPci(guest.cpu, access, found),
+        cpu,
+        ModernPci(cpu, access, found),
         Room(BUFFERS, BUFFERS_END - BUFFERS),
         understood=UNDERSTOOD,
         vectors=(0, 1) if asleep else None,
     )
     net.start()
-    return VirtioCard(net, Sleep(Pics(guest.cpu), None) if asleep else None)
+    return net
 
 
 def _firmware(guest: machine.PcVm) -> BareCpu:

@@ -22,12 +22,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 
-from virtlab.show.path_runs import EXPERIMENTAL, pattern
+from virtlab.show.path_runs import EXPERIMENTAL, OUTSIDE, pattern
 from virtlab.show.share_assigned import sriov, vtd
 from virtlab.show.share_forms import Counts
 from virtlab.show.share_load import MOST_FRAMES, Load, Way, check
 from virtlab.show.share_mediated import MOST, emulated, virtio
-from virtlab.show.share_station import OUTSIDE, SETTLE, Station, World
+from virtlab.show.share_station import SETTLE, Station, World
 from virtlab.trace import Event
 from virtlab.vmm.exits import HltExit
 

@@ -18,9 +18,6 @@ from virtlab.show.path_guests import CardGuest
 from virtlab.trace import Trace
 from virtlab.vmm.virtual_machine import VirtualMachine
 
-OUTSIDE = bytes.fromhex("0a0000000009")
-"""A host that is in no VM."""
-
 SETTLE = 1_000_000
 """Virtual ns in which all that is under way arrives: queues empty, delayed interrupts come."""
 

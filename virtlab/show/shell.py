@@ -73,12 +73,12 @@ def entry(words: str, value: str) -> Any:
     return tagged(made, words)
 
 
-def number_box(words: str, value: int, most: int, width: str = "13em") -> Any:
-    """A box named `words` for a whole number from 1 to `most`, which its name says too."""
+def number_box(words: str, value: int, most: int, width: str = "13em", least: int = 1) -> Any:
+    """A box named `words` for a whole number from `least` to `most`, which its name says too."""
     made = widgets.BoundedIntText(
-        description=f"{words} (1 to {most})",
+        description=f"{words} ({least} to {most})",
         value=value,
-        min=1,
+        min=least,
         max=most,
         continuous_update=False,
         style=WIDE,

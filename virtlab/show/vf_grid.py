@@ -77,7 +77,7 @@ def _panel(bus: int, y: float, narrow: bool) -> list[str]:
     """An empty bus."""
     name = f"bus {bus:02x}" + (": only device 00 can be reached" if narrow else "")
     parts = [write(MARGIN, y + 16, name, bold=True)]
-    for device in range(0, DEVICES):
+    for device in range(DEVICES):
         middle = _LEFT + device * _CELL + _CELL / 2
         parts.append(write(middle, y + 40, f"{device:02x}", SMALL, MUTED, "middle", mono=True))
     top, width, height = y + _HEAD, DEVICES * _CELL, FUNCTIONS * _ROW
@@ -144,14 +144,14 @@ def keys(others: bool = False, narrow: bool = False) -> list[tuple[str, str]]:
     return found
 
 
-def runs(rids: Iterable[int]) -> list[tuple[int, int]]:
-    """Routing ids that follow each other, as `(first, last)`."""
+def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Numbers that follow each other, such as routing ids, as `(first, last)`."""
     found: list[tuple[int, int]] = []
-    for rid in sorted(rids):
-        if found and found[-1][1] == rid - 1:
-            found[-1] = (found[-1][0], rid)
+    for each in sorted(numbers):
+        if found and found[-1][1] == each - 1:
+            found[-1] = (found[-1][0], each)
         else:
-            found.append((rid, rid))
+            found.append((each, each))
     return found
 
 

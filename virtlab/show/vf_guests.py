@@ -28,23 +28,22 @@ from virtlab.guest.virtio_pci import ModernPci
 from virtlab.interrupts import Interrupt
 from virtlab.server import lesson_guest
 from virtlab.server_board import Server
-from virtlab.virtio.net_layouts import MAC_BYTES, VLAN_TAG
-
-NET = (0x1AF4, 0x1041)
-"""Vendor and device id of a virtio network card."""
+from virtlab.show.path_choice import SHORTEST
+from virtlab.show.path_runs import EXPERIMENTAL
+from virtlab.show.share_mediated import NET
+from virtlab.virtio.net_filter import TAGGED, vlan
+from virtlab.virtio.net_layouts import ETH_HEADER, VLAN_TAG
 
 VECTOR = 0x50
 """The guest's vector for a change of the card's configuration; the next one is for its queues."""
 
 _ROOM, _ROOM_BYTES = 0x8_0000, 0x8_0000
-_LEAST, _TYPE = 60, b"\x88\xb5"
-"""Bytes of the shortest frame; the type for local experiments (IEEE 802)."""
 
 
 def frame(to: bytes, source: bytes, words: bytes, tag: int = 0) -> bytes:
     """A frame of 60 bytes that says `words`, in VLAN `tag` if that is not 0."""
-    inner = b"\x81\x00" + tag.to_bytes(2, "big") if tag else b""
-    return (to + source + inner + _TYPE + words).ljust(_LEAST, b"\0")
+    inner = TAGGED + tag.to_bytes(2, "big") if tag else b""
+    return (to + source + inner + EXPERIMENTAL + words).ljust(SHORTEST, b"\0")
 
 
 def words_of(raw: bytes) -> str:
@@ -53,9 +52,8 @@ def words_of(raw: bytes) -> str:
     >>> words_of(frame(bytes(6), bytes(6), b"hello", tag=5))
     'hello (tag 5)'
     """
-    at = 2 * MAC_BYTES
-    tag = int.from_bytes(raw[at + 2 : at + 4], "big") if raw[at : at + 2] == b"\x81\x00" else 0
-    said = raw[at + len(_TYPE) + VLAN_TAG * bool(tag) :].rstrip(b"\0").decode()
+    tag = vlan(raw)
+    said = raw[ETH_HEADER + VLAN_TAG * bool(tag) :].rstrip(b"\0").decode()
     return f"{said} (tag {tag})" if tag else said
 
 

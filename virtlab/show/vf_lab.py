@@ -11,20 +11,17 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import ipywidgets as widgets
-
 from virtlab.show.maps import size_words
 from virtlab.show.shell import (
-    WIDE,
     Shell,
     button,
     choice,
     drawing,
+    number_box,
     row,
     said,
     sentence,
     shown,
-    tagged,
 )
 from virtlab.show.vf_map import vf_map
 from virtlab.show.vf_state import MOST, PAGES, TOTAL, VfState, explain, look, more, put
@@ -50,8 +47,8 @@ class VfLab(Shell):
             field: choice(words, list(options), getattr(self.state, field))
             for field, (words, options) in LISTS.items()
         }
-        self._wanted = _box(f"NumVFs (0 to {MOST})", self.state.wanted, 0, MOST)
-        self._chosen = _box(f"Look at VF (1 to {TOTAL})", self.state.chosen, 1, TOTAL)
+        self._wanted = number_box("NumVFs", self.state.wanted, MOST, "15em", 0)
+        self._chosen = number_box("Look at VF", self.state.chosen, TOTAL, "15em")
         counts = row(
             self._wanted,
             button("NumVFs - 1", lambda: self._take(more(self.state, -1))),
@@ -87,11 +84,3 @@ class VfLab(Shell):
         self._following = False
         self._picture.value = shown(vf_map(state))
         self._says.value = said(explain(state))
-
-
-def _box(words: str, value: int, least: int, most: int) -> Any:
-    made = widgets.BoundedIntText(
-        description=words, value=value, min=least, max=most, continuous_update=False, style=WIDE
-    )
-    made.layout.width = "15em"
-    return tagged(made, words.partition(" (")[0])

@@ -26,6 +26,8 @@ from virtlab.pci.sriov import REQUIRED_PAGES, Sharing
 from virtlab.pci.tlp import bdf_text, source_id
 from virtlab.registers import Reg, RegisterFile
 from virtlab.show.maps import size_words
+from virtlab.virtio.pci_layouts import MODERN_BASE
+from virtlab.virtio.status import DeviceId
 
 TOTAL, MOST = 256, 300
 """TotalVFs, and the largest NumVFs that can be asked for here."""
@@ -102,7 +104,7 @@ class VfState:
 @lru_cache(maxsize=64)
 def card(state: VfState) -> Sharing:
     """The capability of a fresh card, told all of `state`. Read it only: it is kept."""
-    made = Sharing(TOTAL, 0x1041, [BAR])
+    made = Sharing(TOTAL, MODERN_BASE + DeviceId.NETWORK, [BAR])
     _put(made, SrIov.NUM_VFS, state.wanted)
     _put(made, SrIov.SYSTEM_PAGE_SIZE, state.page >> 12)
     _put(made, SrIov.VF_BAR0, BASE & 0xFFFF_FFFF)

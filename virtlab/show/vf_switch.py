@@ -18,8 +18,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from virtlab.backends import Link
+from virtlab.backends.network import BROADCAST
+from virtlab.show.vf_guests import frame
 from virtlab.virtio.embedded_switch import PHYSICAL, WIRE, EmbeddedSwitch
-from virtlab.virtio.net_filter import TAGGED, vlan
+from virtlab.virtio.net_filter import vlan
 
 GUESTS = (1, 2, 3, 4)
 """Ports with a virtual function and a VM behind it."""
@@ -99,9 +101,8 @@ def mac(number: int) -> bytes:
 
 def frame_of(state: SwitchState) -> bytes:
     """The frame that the state describes, 60 bytes."""
-    to = b"\xff" * 6 if state.target == EVERYBODY else mac(state.target)
-    tag = TAGGED + state.tag.to_bytes(2, "big") if state.tag else b""
-    return (to + mac(state.claims) + tag + b"\x88\xb5hello").ljust(60, b"\0")
+    to = BROADCAST if state.target == EVERYBODY else mac(state.target)
+    return frame(to, mac(state.claims), b"hello", state.tag)
 
 
 def trip(state: SwitchState) -> Trip:

@@ -19,11 +19,10 @@ from typing import NamedTuple
 
 from virtlab.guest.vtd import VtdDriver
 from virtlab.guest.vtd_faults import Fault
+from virtlab.guest.vtd_tables import WORD
 from virtlab.memory import GuestMemory
 from virtlab.show.tables import Table
 from virtlab.show.vtd_rows import Row
-
-WORD = 8
 
 
 class Break(NamedTuple):

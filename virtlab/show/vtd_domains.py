@@ -26,6 +26,7 @@ from virtlab.pci.tlp import bdf_text
 from virtlab.show.palette import BLUE, FAINT, MARGIN, MUTED, SKY_TINT, SMALL, WHITE, WIDTH
 from virtlab.show.shapes import arrow
 from virtlab.show.svg import TOP, Picture, breadth, caption, fit, picture, rect, write
+from virtlab.show.vf_grid import runs
 
 _FIRST, _ROW, _HIGH = TOP + 50.0, 40.0, 26.0
 _CELLS, _CELL = 100, 4.0
@@ -134,18 +135,11 @@ def _cut(who: str, count: int, room: float) -> str:
     return f"{who.split()[0]} +{count - 1}"
 
 
-def _runs(row: Reach, top: int) -> Iterator[tuple[int, int]]:
+def _runs(row: Reach, top: int) -> list[tuple[int, int]]:
     """The dark cells of a strip, first and last of each run."""
     if row.passed:
-        yield 0, _CELLS - 1
-        return
-    dark = sorted({cell for gpa, size in row.spans for cell in _cells(gpa, size, top)})
-    start = None
-    for place, cell in enumerate(dark):
-        start = cell if start is None else start
-        if place + 1 == len(dark) or dark[place + 1] != cell + 1:
-            yield start, cell
-            start = None
+        return [(0, _CELLS - 1)]
+    return runs({cell for gpa, size in row.spans for cell in _cells(gpa, size, top)})
 
 
 def _cells(gpa: int, size: int, top: int) -> range:

@@ -26,6 +26,7 @@ from virtlab.iommu.reasons import Reason
 from virtlab.iommu.vtd import VtdUnit
 from virtlab.iommu.walk import Start, Walk, descend, translate
 from virtlab.pci.tlp import bdf_text
+from virtlab.show.layer_words import many
 from virtlab.show.tables import Table
 from virtlab.vmm.dma_remap import Piece
 
@@ -75,7 +76,7 @@ def kept_table(unit: VtdUnit, caption: str = "") -> Table:
         for each in found
     )
     stale = sum(each.stale for each in found)
-    count = f"{len(rows)} entr{'y' if len(rows) == 1 else 'ies'}, {stale} stale"
+    count = f"{many(len(rows), 'entry', 'entries')}, {stale} stale"
     heads = ("cache", "found by", "leads to", "memory says now")
     return Table(caption or f"What the unit remembers: {count}", heads, rows)
 
@@ -102,8 +103,11 @@ def _page_now(unit: VtdUnit, source_id: int, iova: int) -> str:
 
 
 def _page_words(walk: Walk) -> str:
-    rights = f"{'r' if walk.read else '-'}{'w' if walk.write else '-'}"
-    return f"{walk.gpa:#x} {rights}"
+    return f"{walk.gpa:#x} {_rights(walk)}"
+
+
+def _rights(what: Walk | Start) -> str:
+    return f"{'r' if what.read else '-'}{'w' if what.write else '-'}"
 
 
 def _contexts(unit: VtdUnit) -> Iterator[Kept]:
@@ -149,5 +153,4 @@ def _table_now(unit: VtdUnit, top: Start | None, key: PageKey, level: int) -> st
 
 
 def _table_words(start: Start) -> str:
-    rights = f"{'r' if start.read else '-'}{'w' if start.write else '-'}"
-    return f"level {start.level} at {start.table:#x} {rights}"
+    return f"level {start.level} at {start.table:#x} {_rights(start)}"

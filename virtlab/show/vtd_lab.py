@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from virtlab.interrupts import MESSAGE_BASE
 from virtlab.show.shell import (
     Shell,
     button,
@@ -74,7 +75,7 @@ ADDRESSES = (
     ("a buffer of the 5 levels", DEEP),
     ("nothing is mapped there", BUFFER + 0x5000),
     ("too many bits", 1 << 58),
-    ("where interrupts are written", 0xFEE0_0000),
+    ("where interrupts are written", MESSAGE_BASE),
 )
 ACCESSES = (("write", True), ("read", False))
 

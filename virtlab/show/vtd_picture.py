@@ -86,10 +86,7 @@ def vtd_picture(
         parts.append(_drawn(row, _FIRST + place * _ROW, place == lit, stops))
     for place, name in enumerate(view.missing, len(view.rows)):
         parts.append(_absent(name, _FIRST + place * _ROW, view.reason is None))
-    for place in range(len(view.rows)):
-        last = place == len(view.rows) - 1
-        if not last:
-            parts.append(_down(_FIRST + place * _ROW))
+    parts += [_down(_FIRST + place * _ROW) for place in range(len(view.rows) - 1)]
     end = _FIRST + count * _ROW
     parts.append(_end(view, end))
     bottom = _FIRST + max(count, slots) * _ROW + _HIGH + 18
@@ -115,13 +112,7 @@ def _drawn(row: Row, y: float, lit: bool, stops: bool) -> str:
     parts = [
         rect(MARGIN, y, _WIDE, _HIGH, tint, stroke, weight=weight),
         _line(_NAME, y, 0, row.name, _PLACE, bold=True),
-        _line(
-            _NAME,
-            y,
-            1,
-            row.chooser,
-            _PLACE,
-        ),
+        _line(_NAME, y, 1, row.chooser, _PLACE),
         _line(_PLACE, y, 0, f"{row.entry_at:#x}", _BYTES, mono=True),
         _line(_PLACE, y, 1, f"entry {row.number}", _BYTES),
         *(_line(_BYTES, y, n, words, _WORDS, mono=True) for n, words in enumerate(dump)),

@@ -17,44 +17,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from virtlab.guest.vtd_faults import Fault
 from virtlab.iommu.layouts import FAULT_RECORD, FI_INDEX
 from virtlab.iommu.reasons import Reason
 from virtlab.pci.tlp import bdf_text
 from virtlab.show.tables import Table
 
-_MEANINGS = {int(reason): reason.meaning for reason in Reason}
-
 
 def reason_words(code: int) -> str:
     """What the manual says of a reason's number."""
-    return _MEANINGS.get(code, "a reason that is not known")
-
-
-def is_interrupt(code: int) -> bool:
-    """Whether this is a reason of an interrupt request: 20h to 2Fh."""
-    return code >> 4 == 2
+    reason = Reason.of(code)
+    return reason.meaning if reason is not None else "a reason that is not known"
 
 
 def record_table(record: int, caption: str = "") -> Table:
     """One record of 128 bits, lowest bit first: each field that counts without a PASID."""
     get = FAULT_RECORD
-    code, write = get.FR.get(record), not get.T1.get(record)
-    page = record & get.FI.mask
-    where = "FI", get.FI, f"{page:#x}", f"the page of the request, iova {page:#x}"
-    if is_interrupt(code):
-        index = FI_INDEX.get(record)
-        where = "FI", FI_INDEX, f"{index}", "the number of the interrupt entry"
+    fault = Fault.of(record)
+    if fault.entry is not None:
+        where = "FI", FI_INDEX, f"{fault.entry}", "the number of the interrupt entry"
+    else:
+        says = f"the page of the request, iova {fault.iova:#x}"
+        where = "FI", get.FI, f"{fault.iova:#x}", says
     rows = (
         where,
-        (
-            "SID",
-            get.SID,
-            f"{get.SID.get(record):#x}",
-            f"who asked: {bdf_text(get.SID.get(record))}",
-        ),
-        ("FR", get.FR, f"{code:#x}", reason_words(code)),
+        ("SID", get.SID, f"{fault.source_id:#x}", f"who asked: {bdf_text(fault.source_id)}"),
+        ("FR", get.FR, f"{fault.code:#x}", reason_words(fault.code)),
         ("AT", get.AT, f"{get.AT.get(record)}", _address_type(get.AT.get(record))),
-        ("T1", get.T1, f"{get.T1.get(record)}", "a write" if write else "a read"),
+        ("T1", get.T1, f"{get.T1.get(record)}", "a write" if fault.write else "a read"),
         ("F", get.F, f"{get.F.get(record)}", _in_use(record)),
     )
     dump = record.to_bytes(get.size, "little").hex(" ")
@@ -79,13 +69,12 @@ def records_table(records: Iterable[int], overflow: bool = False, caption: str =
 
 
 def _one(number: int, record: int) -> tuple[str, ...]:
-    get = FAULT_RECORD
-    if not get.F.get(record):
+    if not FAULT_RECORD.F.get(record):
         return (str(number), "0", "", "", "", "free")
-    code, write = get.FR.get(record), not get.T1.get(record)
-    where = f"{record & get.FI.mask:#x}"
-    verb = "write" if write else "read"
-    if is_interrupt(code):
-        verb, where = "interrupt", f"entry {FI_INDEX.get(record)}"
-    who = bdf_text(get.SID.get(record))
-    return (str(number), "1", who, verb, where, f"{code:#x}, {reason_words(code)}")
+    fault = Fault.of(record)
+    if fault.entry is not None:
+        verb, where = "interrupt", f"entry {fault.entry}"
+    else:
+        verb, where = "write" if fault.write else "read", f"{fault.iova:#x}"
+    who, why = bdf_text(fault.source_id), reason_words(fault.code)
+    return (str(number), "1", who, verb, where, f"{fault.code:#x}, {why}")

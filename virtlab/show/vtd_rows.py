@@ -20,10 +20,12 @@ from typing import NamedTuple
 from virtlab.interrupts import INTERRUPT_RANGE
 from virtlab.iommu.capabilities import Capabilities
 from virtlab.iommu.context import Memory, Step, find_context
-from virtlab.iommu.layouts import CONTEXT, ROOT, SECOND_LEVEL, TranslationType, index_bits
+from virtlab.iommu.layouts import CONTEXT, RIGHTS, ROOT, SECOND_LEVEL, TranslationType, index_bits
 from virtlab.iommu.reasons import Reason
 from virtlab.iommu.walk import Walk, maps_page, reserved_bits, translate
 from virtlab.pci.tlp import bdf_text
+from virtlab.show.layer_words import many
+from virtlab.show.walk_view import SIZES
 
 KINDS = {
     TranslationType.UNTRANSLATED: "translate",
@@ -32,8 +34,6 @@ KINDS = {
     TranslationType.RESERVED: "reserved",
 }
 """What TT asks for, in a word or two."""
-
-SIZES = {1 << 12: "4 KiB", 1 << 21: "2 MiB", 1 << 30: "1 GiB"}
 
 
 class Row(NamedTuple):
@@ -139,7 +139,7 @@ def _second(step: Step, iova: int, capabilities: Capabilities) -> Row:
     fields += _reserved(entry & reserved_bits(step.level, page, capabilities))
     at = entry & SECOND_LEVEL.ADDRESS.mask & (-(1 << bits.lo) if page else -1)
     leads = f"page {at:#x}, {SIZES.get(1 << bits.lo, 'too large')}" if page else f"table {at:#x}"
-    if not entry & (SECOND_LEVEL.R.mask | SECOND_LEVEL.W.mask):
+    if not entry & RIGHTS:
         leads = "nothing"
     index = bits.get(iova)
     name = f"level {step.level}"
@@ -167,8 +167,7 @@ def verdict(view: View) -> str:
 def in_words(view: View) -> str:
     """The request and its end, in a sentence."""
     verb = "write" if view.write else "read"
-    read = len(view.rows)
-    entries = f"{read} entr{'y' if read == 1 else 'ies'}"
+    entries = many(len(view.rows), "entry", "entries")
     return (
         f"{view.who} asks to {verb} at iova {view.iova:#x}. The tables, {entries}: {verdict(view)}."
     )

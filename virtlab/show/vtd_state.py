@@ -46,12 +46,14 @@ EDU, NET, DISK, OLD, GONE = 0x0028, 0x0030, 0x0038, 0x0040, 0x0100
 
 BUFFER, DEEP = 0x4000_0000, 0x1_0000_4000_0000
 READ_ONLY, LARGE = BUFFER + PAGE, BUFFER + 0x20_0000
+"""Where something is mapped (iova)."""
 
 CAPABILITIES = Capabilities(records=2)
 CACHE_SIZES = (4, 4, 8)
+"""What the unit can do: few records and few entries, so that each fills up."""
+
 _RAM, _TABLES = 1 << 20, (0x1000, 64 * PAGE)
 _FSTS = VtdRegisters.FSTS
-_REASONS = {int(reason): reason for reason in Reason}
 
 
 class Answer(NamedTuple):
@@ -222,7 +224,7 @@ def request(state: VtdState) -> VtdState:
     try:
         gpa = unit.translation.reach(state.source_id, state.iova, state.write).gpa
     except DmaFault as fault:
-        reason = _REASONS[fault.code]
+        reason = Reason.of(fault.code)
     reads = unit.memory.loads - before  # type: ignore[attr-defined]
     answer = Answer(state.source_id, state.iova, state.write, reason, gpa, reads)
     return replace(state, held=_held(unit), answer=answer)

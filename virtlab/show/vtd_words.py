@@ -12,11 +12,13 @@ from virtlab.iommu.layouts import CONTEXT, ROOT, SECOND_LEVEL, Structure
 from virtlab.iommu.reasons import Reason
 from virtlab.iommu.walk import maps_page, reserved_bits
 from virtlab.pci.tlp import bdf_text
+from virtlab.show.layer_words import many
 from virtlab.show.vtd_picture import Said
 from virtlab.show.vtd_rows import Row, View, in_words
 from virtlab.show.vtd_state import CAPABILITIES, VtdState, view_of
 
 STRUCTURES = {"root entry": ROOT, "context entry": CONTEXT}
+"""The layout of a row by its name. All other rows are second-level entries."""
 
 
 def bits_of(row: Row) -> list[tuple[str, int]]:
@@ -72,7 +74,7 @@ def said(state: VtdState, view: View) -> Said:
     end = f"arrived at {answer.gpa:#x}" if answer.reason is None else f"fault {answer.reason:#x}"
     how = ": the unit remembered"
     if answer.reads:
-        how = f": the unit read {answer.reads} entr{'y' if answer.reads == 1 else 'ies'}"
+        how = f": the unit read {many(answer.reads, 'entry', 'entries')}"
     if answer.reason is Reason.INTERRUPT_REQUEST:
         how = ", before any table"
     return Said(f"{end}{how}", differs(state, view))
@@ -85,8 +87,9 @@ def last_answer(state: VtdState) -> str:
         return "No device has asked yet."
     verb = "write" if answer.write else "read"
     begin = f"The last request, a {verb} of {bdf_text(answer.source_id)} at `{answer.iova:#x}`,"
-    how = f"the unit read {answer.reads} entries" if answer.reads else "the unit read no entry"
-    how = how.replace("1 entries", "1 entry") + ("" if answer.reads else ", it remembered")
+    how = "the unit read no entry, it remembered"
+    if answer.reads:
+        how = f"the unit read {many(answer.reads, 'entry', 'entries')}"
     if answer.reason is not None:
         if answer.reason is Reason.INTERRUPT_REQUEST:
             how = "it was refused before any table"

@@ -89,7 +89,6 @@ class Guest(Protocol):
 class Given(NamedTuple):
     """A function that a VM has."""
 
-    found: Found
     guest: Guest
     function: AssignedFunction
 
@@ -163,7 +162,7 @@ class Passthrough:
             undo.pop_all()
         if not self.kernel.vtd.enabled:
             self.kernel.vtd.enable()
-        self.given[physical.source_id] = Given(found, guest, function)
+        self.given[physical.source_id] = Given(guest, function)
         tenant.functions.append(function)
         guest.root.bus.plug(function, device)
         return function

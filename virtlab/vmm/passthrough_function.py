@@ -167,9 +167,8 @@ class AssignedFunction(Function):
         if id == Express.id:
             self.config.add(Express("root complex integrated endpoint"), at)
         elif id == Msi.id:
-            fields = Msi.CONTROL.decode(physical.get(at + Msi.CONTROL.offset, 2))
-            vectors = 1 << fields["MULTIPLE_MESSAGE_CAPABLE"]
-            self.config.add(Msi(vectors, bits64=bool(fields["ADDRESS_64"])), at)
+            assert physical.msi is not None
+            self.config.add(Msi(physical.msi.vectors, bits64=physical.msi.wide), at)
         elif id == Msix.id:
             table = TrappedTable(physical, self.routes)
             self.config.add(Msix.for_table(table, physical.table_bar, physical.table_at), at)

@@ -18,6 +18,7 @@ Source: PCI 3.0, 6.2, 6.8; PCI Express 3.0, 6.6.2; SR-IOV 1.1, 3.4.1. Linux: `vf
 from __future__ import annotations
 
 from virtlab.bus import AddressSpace
+from virtlab.guest.msi import MsiDriver
 from virtlab.guest.pci import Access, Found, FoundBar, capability_list
 from virtlab.guest.pci_express import find_extended, reset_function
 from virtlab.guest.pci_sriov import exists
@@ -26,7 +27,6 @@ from virtlab.pci.capabilities import Express, Msi, Msix
 from virtlab.pci.config import Header, Type0
 from virtlab.pci.extended import SrIov
 from virtlab.pci.function import Identity
-from virtlab.pci.msi import msi_layout
 from virtlab.pci.msix import ALIGN, ENTRY, Vector
 from virtlab.pci.tlp import source_id
 from virtlab.registers import Reg
@@ -39,7 +39,7 @@ class PhysicalFunction:
     """The function `found`. `memory` and `ports` are the host's spaces; `access` reaches its bus.
 
     `capabilities` are pairs `(id, offset)`. `table_bar`, `table_at` and `vectors` say where its
-    MSI-X table is; without MSI-X there are 0 vectors.
+    MSI-X table is; without MSI-X there are 0 vectors. `msi` drives its MSI, if it has that.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class PhysicalFunction:
         self.bars: list[FoundBar] = [
             bar for bar in found.bars if bar.index < 6 and bar.address is not None
         ]
+        self.msi = MsiDriver(access, found.place) if self.find(Msi.id) is not None else None
         self.vectors = self.table_bar = self.table_at = 0
         if (at := self.find(Msix.id)) is not None:
             self._find_table(at)
@@ -131,19 +132,11 @@ class PhysicalFunction:
 
     def set_msi(self, message: Message | None, vectors: int = 1) -> None:
         """Let it send `message` for its first vector, and on from there; None: no messages."""
-        at = self.find(Msi.id)
-        assert at is not None
-        control = self.get(at + Msi.CONTROL.offset, 2)
-        if message is not None:
-            layout = msi_layout(control)
-            registers = {reg.name: reg for reg in layout.registers}
-            self.put(at + Msi.ADDRESS.offset, 4, message.address & all_ones(4))
-            if (upper := registers.get("ADDRESS_UPPER")) is not None:
-                self.put(at + upper.offset, 4, message.address >> 32)
-            self.put(at + registers["DATA"].offset, 2, message.data)
-        fields = Msi.CONTROL
-        control = fields.MULTIPLE_MESSAGE_ENABLE.put(control, vectors.bit_length() - 1)
-        self.put(at + fields.offset, 2, fields.ENABLE.put(control, message is not None))
+        assert self.msi is not None
+        if message is None:
+            self.msi.disable()
+        else:
+            self.msi.enable(*message, vectors)
 
     def set_msix(self, on: bool) -> None:
         """Switch MSI-X on or off. Each vector has its own mask besides."""

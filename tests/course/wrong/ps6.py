@@ -4,8 +4,10 @@
 """
 
 from tests.course.wrong.ps6_faults import WRONG_Q3
-from tests.course.wrong.ps6_later import WRONG_Q4, WRONG_Q5, WRONG_Q6
+from tests.course.wrong.ps6_functions import WRONG_Q5
+from tests.course.wrong.ps6_interrupts import WRONG_Q4
 from tests.course.wrong.ps6_mapping import WRONG_Q2
+from tests.course.wrong.ps6_plan import WRONG_Q6
 from tests.course.wrong.ps6_walk import WRONG_Q1
 
 WRONG = {

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from virtlab.bus import AddressSpace
 from virtlab.clock import Clock
 from virtlab.course.answers import Stopped
-from virtlab.course.tasks import Difference
+from virtlab.course.tasks import Difference, Run
 from virtlab.errors import DmaFault
 from virtlab.memory import PAGE, GuestMemory
 from virtlab.trace import Trace
@@ -107,3 +107,8 @@ def whole(number: object) -> int:
 def first(found: Iterable[Difference | None]) -> Difference | None:
     """The first difference, if there is one; nothing after it is tried."""
     return next((difference for difference in found if difference), None)
+
+
+def all_of(*runs: Run) -> Run:
+    """One run after another, up to the first difference."""
+    return lambda answer, rng: first(run(answer, rng) for run in runs)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from virtlab.course.ps3.machines import PATTERN
 from virtlab.course.ps4.machines import BASE, pieces_text
 from virtlab.course.ps4.scalar_walk import Arrays, walk_one
-from virtlab.course.tasks import Difference, shown
+from virtlab.course.tasks import Difference, returned, shown
 from virtlab.memory import GuestMemory
 from virtlab.virtio.layouts import DESC, INDIRECT, NEXT, WRITE
 
@@ -83,7 +83,7 @@ def compare_arrays(
 ) -> Difference | None:
     """None if the four arrays are those of the scalar walk."""
     if type(yours) is not tuple or len(yours) != 4:
-        said = "None: is there a return?" if yours is None else shown(yours)
+        said = returned(yours)
         return Difference("a tuple of four arrays", said, LOOK_DTYPE)
     for name, dtype, mine in zip(NAMES, DTYPES, yours, strict=True):
         if type(mine) is not np.ndarray or mine.dtype != dtype or mine.ndim != 1:

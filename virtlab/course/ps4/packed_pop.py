@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 
 from virtlab.course.answers import Answer
-from virtlab.course.ps3.machines import first
+from virtlab.course.ps3.machines import all_of, first
 from virtlab.course.ps4.machines import RAM
 from virtlab.course.ps4.packed_device import Ring
 from virtlab.course.ps4.packed_lists import Piece
@@ -42,10 +42,6 @@ def _pops(
         return first(ring.pop() for _ in range(count))
 
     return run
-
-
-def _both(*runs: Run) -> Run:
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
 
 
 def _puts(flags: dict[int, int], length: int = 16, ident: int = 3) -> Callable[[Ring], None]:
@@ -182,7 +178,7 @@ PACKED = Task(
         Case("the second lap", _pops(8, [(ONE, 1), (DISK, 2)], 3, start=8)),
         Case(
             "left over from a lap",
-            _both(
+            all_of(
                 _pops(4, [], 1, start=4),
                 _pops(4, [], 1, start=4, then=_puts({0: AVAIL})),
                 _pops(4, [], 1, start=8, then=_puts({0: USED})),
@@ -192,10 +188,10 @@ PACKED = Task(
         Case("round the end", _pops(5, [(ONE, 1), (FILL, 2)], 3, start=4)),
         Case(
             "a list over the end",
-            _both(_pops(5, [(DISK, 6)], 2, start=3), _pops(5, [(DISK, 6)], 2, start=9)),
+            all_of(_pops(5, [(DISK, 6)], 2, start=3), _pops(5, [(DISK, 6)], 2, start=9)),
         ),
         Case("a list of the whole ring", _pops(3, [(DISK, 4)], 1, start=1)),
-        Case("three laps", _both(_laps(5, ONE, DISK, FILL), _laps(1, ONE), _laps(3, DISK))),
+        Case("three laps", all_of(_laps(5, ONE, DISK, FILL), _laps(1, ONE), _laps(3, DISK))),
         Case("a large id", _pops(4, [(DISK, 0xFFFF)], 1)),
         Case("reserved flags", _pops(4, [], 1, then=_puts({0: AVAIL | 0x7F78}))),
         Case(
@@ -219,7 +215,7 @@ PACKED = Task(
         Case("offered while in flight", _pops(2, [(ONE, 3)], 1, start=2, then=_full_again)),
         Case(
             "a gap",
-            _both(
+            all_of(
                 _pops(8, [], 2, then=_puts({0: AVAIL | NEXT})),
                 _pops(
                     4,

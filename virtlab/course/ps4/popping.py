@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 
 from virtlab.course.answers import Answer
-from virtlab.course.ps3.machines import first
+from virtlab.course.ps3.machines import all_of, first
 from virtlab.course.ps4.avail_ring import Ring
 from virtlab.course.tasks import Case, Difference, Run, Task
 
@@ -35,10 +35,6 @@ def _pops(
         return first(ring.pop(strike) for _ in range(count))
 
     return run
-
-
-def _many(*runs: Run) -> Run:
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
 
 
 def _refuses(head: int, word: str) -> Callable[[Ring], None]:
@@ -104,23 +100,23 @@ POP = Task(
         Case("past entry 65535", _pops(8, [1, 7, 0], 4, start=65534)),
         Case("long after", _pops(8, [1, 7], 3, start=0x3_FFFF)),
         Case("a full ring", _pops(4, [3, 1, 0, 2], 5)),
-        Case("idx beyond the ring", _many(_pops(8, [1], 2, by=9), _pops(8, [1], 1, by=300))),
-        Case("idx ran backwards", _many(_pops(8, [], 2, start=5, by=-1), _pops(4, [], 1, by=-1))),
+        Case("idx beyond the ring", all_of(_pops(8, [1], 2, by=9), _pops(8, [1], 1, by=300))),
+        Case("idx ran backwards", all_of(_pops(8, [], 2, start=5, by=-1), _pops(4, [], 1, by=-1))),
         Case(
             "with others in flight",
-            _many(
+            all_of(
                 _pops(8, [2, 6], 3, start=6, in_flight=6),
                 _pops(8, [2, 6, 1], 2, start=6, in_flight=6),
             ),
         ),
         Case("more than it can be", _pops(4, [2], 2, start=4, in_flight=4)),
-        Case("a head out of range", _many(_pops(8, [8], 2), _pops(8, [1, 0xFFFF], 3))),
+        Case("a head out of range", all_of(_pops(8, [8], 2), _pops(8, [1, 0xFFFF], 3))),
         Case("a chain is refused", _pops(8, [2, 1], 3, prepare=_refuses(1, "order"))),
         Case("nothing moves", _later),
         Case("chains come back", _returns),
         Case(
             "a guest that changes its mind",
-            _many(_pops(8, [3], 1, strike=True), _pops(4, [1, 2], 2, start=2, strike=True)),
+            all_of(_pops(8, [3], 1, strike=True), _pops(4, [1, 2], 2, start=2, strike=True)),
         ),
         Case("any guest", _any_guest),
     ),

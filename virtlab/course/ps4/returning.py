@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import Random
 
 from virtlab.course.answers import Answer
-from virtlab.course.ps3.machines import first
+from virtlab.course.ps3.machines import all_of, first
 from virtlab.course.ps4.used_ring import Chains, Getter, Pusher
 from virtlab.course.tasks import Case, Difference, Run, Task
 
@@ -38,10 +38,6 @@ def _gets(
         return first(getter.get() for _ in range(count))
 
     return run
-
-
-def _both(*runs: Run) -> Run:
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
 
 
 def _any_pushes(answer: Answer, rng: Random) -> Difference | None:
@@ -118,7 +114,7 @@ RETURN = Task(
         Case("push past 65535", _pushes(8, (0, 1), (1, 2), (2, 3), start=65534)),
         Case("pushed long after", _pushes(8, (6, 9), start=0x4_FFFE)),
         Case("any pushes", _any_pushes),
-        Case("nothing used", _both(_gets(2, []), _gets(1, [], start=70_000))),
+        Case("nothing used", all_of(_gets(2, []), _gets(1, [], start=70_000))),
         Case("one buffer", _gets(1, [(3, 0)])),
         Case("a chain of three", _gets(2, [(0, 513)])),
         Case("out of order", _gets(4, [(4, 7), (3, 0), (0, 512)])),
@@ -126,10 +122,10 @@ RETURN = Task(
         Case("get past 65535", _gets(4, [(0, 1), (4, 2), (3, 0)], start=65534)),
         Case("long after", _gets(3, [(4, 1), (0, 1)], start=0x3_FFFF)),
         Case("a len too large", _gets(2, [(3, 8), (0, 0xFFFF_FFFF)])),
-        Case("an unknown id", _both(_gets(2, [(5, 0)]), _gets(1, [(0x1_0003, 0)]))),
+        Case("an unknown id", all_of(_gets(2, [(5, 0)]), _gets(1, [(0x1_0003, 0)]))),
         Case("an id for the second time", _gets(3, [(3, 0), (3, 0)])),
         Case("a slot that is no head", _gets(2, [(1, 0)])),
-        Case("more than was exposed", _both(_gets(1, [(3, 0)], by=4), _gets(1, [(3, 0)], by=-1))),
+        Case("more than was exposed", all_of(_gets(1, [(3, 0)], by=4), _gets(1, [(3, 0)], by=-1))),
         Case("any device", _any_gets),
         Case("both ends", _together),
     ),

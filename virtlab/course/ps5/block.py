@@ -10,6 +10,7 @@ queues, `memory` its `dma`, and `disk` any of its disks.
 
 from __future__ import annotations
 
+from virtlab.course.ps3.machines import all_of
 from virtlab.course.ps5.block_request import Request
 from virtlab.course.ps5.block_runs import (
     DATA,
@@ -21,7 +22,6 @@ from virtlab.course.ps5.block_runs import (
     any_spans,
     asks,
     hostile,
-    many,
     over_the_head,
     repeats,
     spans_of,
@@ -62,7 +62,7 @@ BLOCK = Task(
         Case("reserved", asks(Request(IN, 3, room=SECTOR, reserved=0xFFFF_FFFF))),
         Case(
             "the head in pieces",
-            many(
+            all_of(
                 asks(Request(IN, 3, room=SECTOR, cut_out=(4, 8))),
                 asks(Request(OUT, 4, DATA[:SECTOR], cut_out=(2, 9, 16))),
             ),
@@ -96,7 +96,7 @@ BLOCK = Task(
         ),
         Case(
             "beyond the end",
-            many(
+            all_of(
                 asks(Request(IN, 16, room=SECTOR), Request(IN, 13, room=4 * SECTOR)),
                 asks(Request(OUT, 16, DATA[:SECTOR]), Request(OUT, 14, DATA)),
                 asks(*(Request(IN, 1 << n, room=SECTOR) for n in (32, 55, 63))),
@@ -104,7 +104,7 @@ BLOCK = Task(
         ),
         Case(
             "no whole sectors",
-            many(
+            all_of(
                 asks(*(Request(IN, 3, room=n) for n in (1, 511, 513, 1000))),
                 asks(*(Request(OUT, 3, DATA[:n]) for n in (1, 511, 513, 1000))),
             ),
@@ -112,7 +112,7 @@ BLOCK = Task(
         Case("no data", asks(*(Request(kind, at) for kind in (IN, OUT) for at in (3, 16, 17)))),
         Case(
             "a name and its room",
-            many(
+            all_of(
                 asks(*(Request(GET_ID, room=n) for n in (0, 5, 19, 21, 64))),
                 asks(Request(GET_ID, room=20), Request(GET_ID, room=20, cut_in=(6, 7)), name=b""),
                 asks(Request(GET_ID, room=20), name=b"exactly twenty bytes"),
@@ -138,7 +138,7 @@ BLOCK = Task(
         ),
         Case(
             "a medium that fails",
-            many(
+            all_of(
                 asks(Request(IN, 3, room=SECTOR), fails=("read",)),
                 asks(Request(OUT, 3, DATA[:SECTOR]), fails=("write",)),
                 asks(Request(OUT, 3, DATA[:SECTOR]), Request(FLUSH), fails=("flush",)),
@@ -156,10 +156,10 @@ BLOCK = Task(
                 Request(FLUSH, bytes_in=0, bytes_out=4),
             ),
         ),
-        Case("the same page again and again", many(repeats(IN), repeats(OUT))),
+        Case("the same page again and again", all_of(repeats(IN), repeats(OUT))),
         Case(
             "a guest that changes its mind",
-            many(
+            all_of(
                 asks(Request(IN, 3, room=SECTOR), strike=True),
                 asks(Request(OUT, 15, DATA[:SECTOR], cut_out=(8,)), strike=True),
                 asks(Request(GET_ID, room=20), Request(FLUSH), strike=True),

@@ -20,7 +20,7 @@ from virtlab.course.answers import Answer
 from virtlab.course.ps3.machines import PATTERN
 from virtlab.course.ps4.machines import RAM, Flipping, Span, Written, pieces_text
 from virtlab.course.ps5.block_request import HEAD, Medium, Request
-from virtlab.course.tasks import Difference, same, shown
+from virtlab.course.tasks import Difference, returned, same, shown
 from virtlab.errors import GuestError
 from virtlab.memory import GuestMemory
 from virtlab.virtio.blk import Agreed, VirtioBlk
@@ -143,7 +143,7 @@ def _word(right: int | str, yours: object) -> Difference | None:
     """Whether one says that this is a request, and the other not."""
     if same(right, yours) or (type(right) is int and type(yours) in (int, bool)):
         return None
-    said = "None: is there a return?" if yours is None else shown(yours)
+    said = returned(yours)
     return Difference(_written(right), said, LOOK_LEN if type(right) is int else LOOK_NONE)
 
 

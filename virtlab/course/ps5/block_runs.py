@@ -97,11 +97,6 @@ def asks(
     return run
 
 
-def many(*runs: Run) -> Run:
-    """All of these."""
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
-
-
 def _bytes(count: int) -> bytes:
     """Data of which every byte can be told from its neighbours, and from other sectors."""
     return bytes((7 * number + number // 251) % 256 for number in range(count))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from virtlab.course.answers import Answer
-from virtlab.course.ps3.machines import first
+from virtlab.course.ps3.machines import all_of, first
 from virtlab.course.ps5.entropy_bench import Bench, Plan
 from virtlab.course.tasks import Case, Difference, Run, Task
 
@@ -25,10 +25,6 @@ def _reads(
         return first(bench.read(n, tidy) for n in amounts)
 
     return run
-
-
-def _both(*runs: Run) -> Run:
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
 
 
 LESS = Plan(lambda number, room: room // 2 or 1, told="writes half of each buffer")
@@ -85,7 +81,7 @@ ENTROPY = Task(
     cases=(
         Case("one buffer", _reads(64, tidy=False)),
         Case("nothing wanted", _reads(0)),
-        Case("less than a buffer", _both(_reads(10, tidy=False), _reads(1, tidy=False))),
+        Case("less than a buffer", all_of(_reads(10, tidy=False), _reads(1, tidy=False))),
         Case("two buffers", _reads(100, count=2, tidy=False)),
         Case("fewer than there are", _reads(130, tidy=False)),
         Case("more than they hold", _reads(300, count=2, tidy=False)),
@@ -95,7 +91,7 @@ ENTROPY = Task(
         Case("one byte each", _reads(9, plan=ONE, tidy=False)),
         Case("some of each", _reads(150, plan=SOME, tidy=False)),
         Case("in another order", _reads(150, plan=BACKWARDS, tidy=False)),
-        Case("nothing is left behind", _both(_reads(300), _reads(100, plan=SOME))),
+        Case("nothing is left behind", all_of(_reads(300), _reads(100, plan=SOME))),
         Case("read after read", _reads(64, 10, 0, 300, 1, plan=SOME)),
         Case("it takes a while", _reads(64, 200, plan=LATER)),
         Case("one interrupt for all", _reads(200, 100, plan=TOGETHER)),
@@ -103,11 +99,11 @@ ENTROPY = Task(
         Case("an interrupt for nothing", _reads(128, plan=FOR_NOTHING)),
         Case(
             "an empty buffer",
-            _both(_reads(64, plan=_empty(0)), _reads(64, plan=_empty(0, at_once=False))),
+            all_of(_reads(64, plan=_empty(0)), _reads(64, plan=_empty(0, at_once=False))),
         ),
         Case("an empty buffer among others", _reads(200, plan=_empty(2))),
         Case("no answer", _reads(64, plan=_silent(0))),
-        Case("some, then no answer", _both(*(_reads(400, plan=_silent(n)) for n in (1, 4, 5)))),
+        Case("some, then no answer", all_of(*(_reads(400, plan=_silent(n)) for n in (1, 4, 5)))),
         Case("any device", _any_device),
     ),
     hints=(

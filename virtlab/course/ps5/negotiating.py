@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from virtlab.course.answers import Answer
-from virtlab.course.ps3.machines import first
+from virtlab.course.ps3.machines import all_of
 from virtlab.course.ps5.negotiations import FOREVER, Bits, Negotiation, Place, SetUp
 from virtlab.course.tasks import Case, Difference, Run, Task
 from virtlab.virtio.features import to_bits
@@ -34,10 +34,6 @@ def _sets(sizes: Bits, *wanted: Place, used: int = -1) -> Run:
         return SetUp(sizes, wanted, used).run(answer, rng.choice(BASES))
 
     return run
-
-
-def _both(*runs: Run) -> Run:
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
 
 
 def _some(rng: Random, of: Iterable[int], share: float) -> Bits:
@@ -105,29 +101,29 @@ NEGOTIATE = Task(
         Case("a feature without it", _asks((1, 7), (7, 8), needs={7: 1 << 1})),
         Case(
             "one of two is missing",
-            _both(
+            all_of(
                 _asks((7, 10), (7, 10, 1), needs={7: 1 << 1 | 1 << 10}),
                 _asks((7, 55), (7, 55), needs={7: 1 << 55 | 1 << 60}),
             ),
         ),
         Case(
             "a chain of needs",
-            _both(
+            all_of(
                 _asks((2, 3, 4), (1, 2, 3, 4), needs={4: 1 << 3, 3: 1 << 2, 2: 1 << 1}),
                 _asks((2, 3, 4), (1, 2, 3, 4), needs={2: 1 << 1, 3: 1 << 2, 4: 1 << 3}),
             ),
         ),
         Case("two that need each other", _asks((5, 6), (5, 6), needs={5: 1 << 6, 6: 1 << 5})),
-        Case("no virtio here", _both(_asks(magic=0), _asks(magic=0xFFFF_FFFF))),
-        Case("another version", _both(_asks(version=1), _asks(version=3))),
+        Case("no virtio here", all_of(_asks(magic=0), _asks(magic=0xFFFF_FFFF))),
+        Case("another version", all_of(_asks(version=1), _asks(version=3))),
         Case("an empty window", _asks(device_id=0)),
         Case("its last driver left it live", _asks((4,), (4,), used=True)),
-        Case("a slow reset", _both(*(_asks((4,), (4,), slow=n, used=n > 1) for n in (1, 40, 99)))),
+        Case("a slow reset", all_of(*(_asks((4,), (4,), slow=n, used=n > 1) for n in (1, 40, 99)))),
         Case("a reset that never ends", _asks((4,), (4,), slow=FOREVER)),
         Case("a legacy device", _asks((4, 5), (4,), version_1=False)),
         Case(
             "the device does not agree",
-            _both(
+            all_of(
                 _asks((5, 7), (5,), insists={5: 1 << 7}),
                 _asks((0, 50, 51), (0, 51), insists={51: 1 << 50}),
             ),

@@ -19,7 +19,7 @@ from virtlab.course.answers import Answer
 from virtlab.course.ps3.machines import PATTERN
 from virtlab.course.ps5.carried import DATA, Kind, Machine
 from virtlab.course.ps5.random_numbers import numbers, stream
-from virtlab.course.tasks import Difference, compare, same, shown
+from virtlab.course.tasks import Difference, compare, returned, same, shown
 from virtlab.guest.virtio_rng import RngDriver
 from virtlab.guest.virtio_transport import VirtioFailed
 from virtlab.guest.virtqueue import Piece
@@ -179,7 +179,7 @@ class Requests:
         yours = said[-1] if said else "not asked"
         if same(right, yours):
             return None
-        told = "None: is there a return?" if yours is None else shown(yours)
+        told = returned(yours)
         return Difference(f"write_config gives {right}", told, look)
 
     def reset(self) -> Difference | None:

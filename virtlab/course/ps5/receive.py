@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 
 from virtlab.course.answers import Answer
-from virtlab.course.ps3.machines import first
+from virtlab.course.ps3.machines import all_of, first
 from virtlab.course.ps5.receive_device import Receiving
 from virtlab.course.ps5.receive_driver import Receipts
 from virtlab.course.tasks import Case, Difference, Run, Task
@@ -40,10 +40,6 @@ def _delivers(*steps: int | tuple[Buffer, ...], merge: bool = True, size: int = 
         return None
 
     return run
-
-
-def _many(*runs: Run) -> Run:
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
 
 
 def _any_buffer(rng: Random) -> Buffer:
@@ -135,14 +131,14 @@ RECEIVE = Task(
         Case("only a header in the first", _delivers((12, 12, 12, 100), 60)),
         Case(
             "buffers of several pieces",
-            _many(
+            all_of(
                 _delivers(([(12, True), (1514, True)],), 60),
                 _delivers(([(5, True), (3, True), (20, True)], [(1, True), (99, True)]), 60),
             ),
         ),
         Case(
             "a readable piece",
-            _many(
+            all_of(
                 _delivers(([(40, False), (128, True)],), 60),
                 _delivers(([(40, False), (20, True)], [(80, False), (50, True)], 99), 60),
             ),
@@ -153,7 +149,7 @@ RECEIVE = Task(
         Case("what is held comes first", _delivers((40, 50, 60), 300, 60, (128,), 40, 60)),
         Case(
             "no room in the whole queue",
-            _many(
+            all_of(
                 _delivers((40,) * 4, 300, 100, size=4),
                 _delivers((40,) * 3, 300, (40,), 300, 60, size=4),
             ),
@@ -164,7 +160,7 @@ RECEIVE = Task(
         Case("no buffer, without merging", _delivers(60, (72,), 60, 60, merge=False)),
         Case(
             "no room for a header",
-            _many(
+            all_of(
                 _delivers((11,), 60),
                 _delivers((40, 8, 128), 60),
                 _delivers(([(40, False), (11, True)],), 60),
@@ -178,12 +174,12 @@ RECEIVE = Task(
         Case("a frame in pieces", _receives(_packet(300, 128, 128, 128))),
         Case("a header, then the frame", _receives(_packet(60, 12, 12, 12, 99))),
         Case("frame by frame", _receives(_packet(300, *[128] * 3), _packet(60, 128), calls=3)),
-        Case("less than a header", _many(*(_receives(_short(n)) for n in (11, 2, 0)))),
+        Case("less than a header", all_of(*(_receives(_short(n)) for n in (11, 2, 0)))),
         Case("after a broken one", _receives(_short(5), _packet(60, 128), calls=3)),
         Case("no buffers at all", _receives(_packet(60, 128, count=0), _packet(9, 99), calls=2)),
         Case(
             "buffers are missing",
-            _many(
+            all_of(
                 _receives(_packet(300, 128, 128, count=3), calls=2),
                 _receives(_packet(60, 128, count=0xFFFF)),
                 _receives(_packet(60, 128, count=0x101)),
@@ -191,7 +187,7 @@ RECEIVE = Task(
         ),
         Case(
             "a device that changes its mind",
-            _many(
+            all_of(
                 _receives(_packet(60, 128), strike=True),
                 _receives(_packet(300, *[128] * 3), calls=2, strike=True),
             ),

@@ -23,7 +23,7 @@ from virtlab.course.answers import Answer, Stopped
 from virtlab.course.ps3.machines import PATTERN, Memory, whole
 from virtlab.course.ps4.machines import RAM, Written
 from virtlab.course.ps5.block_machine import LOOK_OUTSIDE
-from virtlab.course.tasks import Difference, same, shown
+from virtlab.course.tasks import Difference, returned, same, shown
 from virtlab.memory import GuestMemory
 from virtlab.virtio.net_layouts import HEADER, NUM_BUFFERS_AT
 
@@ -136,7 +136,7 @@ class Receiving:
         self.shown.clear()
         yours = self.answer.call("deliver", q, frame)
         if not same(right, yours):
-            said = "None: is there a return?" if yours is None else shown(yours)
+            said = returned(yours)
             look = LOOKS.get(right, LOOKS.get(str(yours), ""))
             return Difference(shown(right), said, LOOK_ONE if not q.merge else look)
         return (

@@ -11,7 +11,7 @@ from itertools import pairwise
 from random import Random
 
 from virtlab.course.answers import Answer
-from virtlab.course.ps3.machines import first
+from virtlab.course.ps3.machines import all_of, first
 from virtlab.course.ps5.carried import KINDS, Kind
 from virtlab.course.ps5.random_requests import LOOK_CONFIG, LOOK_ID, LOOK_OWN, Requests
 from virtlab.course.tasks import Case, Difference, Run, Task, compare, cut
@@ -40,10 +40,6 @@ def _asks(*requests: tuple[int, ...], seed: int = 1, kind: Kind = "mmio") -> Run
 def _together(*requests: tuple[int, ...]) -> Run:
     """The same requests with one kick."""
     return lambda answer, rng: Requests(answer, 3).ask(list(requests))
-
-
-def _both(*runs: Run) -> Run:
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
 
 
 def _is(seed: int) -> Run:
@@ -181,7 +177,7 @@ VIRTIO_RANDOM = Task(
     difficulty=4,
     points=6,
     cases=(
-        Case("what it is", _both(_is(0x11223344), _is(0))),
+        Case("what it is", all_of(_is(0x11223344), _is(0))),
         Case("one request", _asks((16,), seed=9)),
         Case("from the seed 0", _asks((8,), seed=0)),
         Case("6 bytes, then 8", _asks((6,), (8,), (1,), (4,))),

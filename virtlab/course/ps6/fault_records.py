@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from random import Random
 
 from virtlab.course.answers import Answer
-from virtlab.course.ps3.machines import first
+from virtlab.course.ps3.machines import all_of, first
 from virtlab.course.ps6.fault_bench import OTHERS, Bench, decoded, told
 from virtlab.course.tasks import Case, Difference, Run, Task, compare, same
 from virtlab.iommu.layouts import FAULT_RECORD, FI_INDEX
+from virtlab.iommu.registers import FAULT_OFFSET
 
 LOOK_RECORD = "SID 79:64, FR 103:96, T1 126, F 127, the page in 63:12 (VT-d 10.4.14)"
 LOOK_WHO = "bus 15:8, device 7:3, function 2:0 of SID (VT-d 3.4.1)"
@@ -70,7 +71,7 @@ def _any_record(answer: Answer, rng: Random) -> Difference | None:
 
 
 def _reads(
-    *faults: int, turned: int = 0, records: int = 8, place: int = 0x220, others: int = 0
+    *faults: int, turned: int = 0, records: int = 8, place: int = FAULT_OFFSET, others: int = 0
 ) -> Run:
     """A call after so many faults, another one after so many more, and so on."""
 
@@ -86,10 +87,6 @@ def _reads(
         return None
 
     return run
-
-
-def _all(*runs: Run) -> Run:
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
 
 
 def _struck(more: Iterable[int], *waiting: int, records: int = 3) -> Run:
@@ -123,7 +120,7 @@ def _at_each_access(
 def _any_faults(answer: Answer, rng: Random) -> Difference | None:
     for _ in range(10):
         records = rng.randrange(1, 9)
-        bench = Bench(answer, rng, records, rng.choice((0x220, 0x220, 0x400, 0x3F0)))
+        bench = Bench(answer, rng, records, rng.choice((FAULT_OFFSET, FAULT_OFFSET, 0x400, 0x3F0)))
         bench.turn(rng.randrange(records + 1))
         for _ in range(4):
             bench.fault(rng.randrange(records + 2))
@@ -174,12 +171,12 @@ FAULTS = Task(
         Case("several", _reads(3)),
         Case("not from record 0", _reads(3, turned=2)),
         Case("after the last comes record 0", _reads(4, turned=6)),
-        Case("every record", _all(_reads(8), _reads(8, turned=5))),
+        Case("every record", all_of(_reads(8), _reads(8, turned=5))),
         Case("again and again", _reads(3, 0, 4, 1, 6)),
-        Case("another unit", _all(_reads(3, records=4, place=0x400), _reads(2, 2, records=3))),
+        Case("another unit", all_of(_reads(3, records=4, place=0x400), _reads(2, 2, records=3))),
         Case("one record", _reads(1, 1, 0, 1, records=1)),
-        Case("faults were lost", _all(_reads(9, 2), _reads(4, 1, turned=2, records=3))),
-        Case("what is not yours", _all(_reads(2, others=OTHERS), _reads(9, others=OTHERS))),
+        Case("faults were lost", all_of(_reads(9, 2), _reads(4, 1, turned=2, records=3))),
+        Case("what is not yours", all_of(_reads(2, others=OTHERS), _reads(9, others=OTHERS))),
         Case("any faults", _any_faults),
         Case("a fault at any moment", _struck((1,), 0, 1, 2)),
         Case("many at any moment", _struck((3, 5), 0, 1, 3)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from virtlab.cards import ECAM
 from virtlab.course.answers import Answer
 from virtlab.course.ps3.machines import first
 from virtlab.course.ps6.functions_paper import BARS, ON, BarKind, Bars, Bytes, Function, Paper
@@ -139,7 +140,7 @@ def _any_paper(rng: Random) -> Paper:
         bars=_any_bars(rng),
         control=rng.choice((ON, ON, ON, ENABLE, MSE, 0)) | rng.choice((0, 0x10)),
         page=rng.choice((1, 1, 2, 0x10, 0x400)),
-        ecam=rng.choice((0xB000_0000, 0xE000_0000, 1 << 36)),
+        ecam=rng.choice((ECAM, 0xE000_0000, 1 << 36)),
         **(odd if rng.random() < 0.2 else usual),
     )
 

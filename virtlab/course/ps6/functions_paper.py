@@ -18,19 +18,18 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from virtlab.cards import ECAM
+from virtlab.memory import PAGE
 from virtlab.pci.bars import TYPE_64
-from virtlab.pci.config import BAR_FIELDS
+from virtlab.pci.config import BAR_FIELDS, EXPRESS
 from virtlab.pci.extended import SrIov
 from virtlab.pci.routing_ids import Placement
+from virtlab.pci.sriov import REQUIRED_PAGES
 from virtlab.pci.tlp import source_id
 from virtlab.registers import Reg
 from virtlab.wire import all_ones
 
-PAGE_BYTES = 4096
-"""Bytes of configuration space that each function has in ECAM, and a page of size 1."""
-
 ON = SrIov.CONTROL.VF_ENABLE.mask | SrIov.CONTROL.VF_MSE.mask
-ECAM = 0xB000_0000
 BARS = 6
 
 BarKind = tuple[int, int, int]
@@ -68,7 +67,7 @@ class Paper(NamedTuple):
             SrIov.FIRST_VF_OFFSET: self.offset,
             SrIov.VF_STRIDE: self.stride,
             SrIov.VF_DEVICE_ID: 0x10CA,
-            SrIov.SUPPORTED_PAGE_SIZES: 0x553,
+            SrIov.SUPPORTED_PAGE_SIZES: REQUIRED_PAGES,
             SrIov.SYSTEM_PAGE_SIZE: self.page,
         }
         data = bytearray(SrIov.length)
@@ -135,7 +134,7 @@ class Bytes(NamedTuple):
     def bars(self) -> list[tuple[int, int]]:
         """Address of the first VF's, and bytes from one VF to the next, of each BAR."""
         found, index, fields = [], 0, BAR_FIELDS["memory"]
-        page = self.field(SrIov.SYSTEM_PAGE_SIZE) * PAGE_BYTES
+        page = self.field(SrIov.SYSTEM_PAGE_SIZE) * PAGE
         while index < BARS:
             wide = fields["TYPE"].get(self._word(self.sized, index, 1)) == TYPE_64 and index < 5
             at = SrIov.VF_BAR0.offset // 4 + index
@@ -161,7 +160,7 @@ class Bytes(NamedTuple):
             return "broken"
         bars = self.bars() if SrIov.CONTROL.VF_MSE.get(control) else []
         return [
-            (each, ecam + PAGE_BYTES * each, [(at + n * size, size) for at, size in bars])
+            (each, ecam + EXPRESS * each, [(at + n * size, size) for at, size in bars])
             for n, each in enumerate(ids)
         ]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import Random
 
 from virtlab.course.answers import Answer
-from virtlab.course.ps3.machines import first
+from virtlab.course.ps3.machines import all_of, first
 from virtlab.course.ps6.domain_bench import Bench
 from virtlab.course.tasks import Case, Difference, Run, Task
 from virtlab.memory import PAGE
@@ -31,10 +31,6 @@ def _does(*steps: Step, levels: int = 3, caching_mode: bool = False) -> Run:
 
 def _step(bench: Bench, step: Step) -> Difference | None:
     return bench.unmap(*step) if len(step) == 2 else bench.map(*step)
-
-
-def _all(*runs: Run) -> Run:
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
 
 
 def _any(caching_mode: bool) -> Run:
@@ -81,7 +77,7 @@ MAPPING = Task(
         ),
         Case(
             "four and five levels",
-            _all(
+            all_of(
                 _does((0xFEDC_BA98_7000, 0x9000, 2 * PAGE), levels=4),
                 _does((0x1FE_DCBA_9876_5000, 0x9000, 2 * PAGE), levels=5),
             ),

@@ -6,7 +6,7 @@ VFs, from VFs to software, and from one root to two. At the end plans are carrie
 
 from __future__ import annotations
 
-from virtlab.course.ps3.machines import first
+from virtlab.course.ps3.machines import all_of
 from virtlab.course.ps6.plan_board import Shape, Thing
 from virtlab.course.ps6.plan_cases import (
     any_board,
@@ -18,7 +18,7 @@ from virtlab.course.ps6.plan_cases import (
     plan_of,
     vm,
 )
-from virtlab.course.tasks import Case, Run, Task
+from virtlab.course.tasks import Case, Task
 
 
 def _card(name: str, functions: int = 1, acs: bool = True) -> Thing:
@@ -35,10 +35,6 @@ def _switch(name: str, *below: Thing, acs: bool = True) -> Thing:
 
 def _bus(name: str, *below: Thing) -> Thing:
     return Thing("bus", name, below)
-
-
-def _both(*runs: Run) -> Run:
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
 
 
 def _shape(*things: Thing) -> Shape:
@@ -104,7 +100,7 @@ PLAN = Task(
         Case("a card in a group of its own", plan_of(OPEN, vm(1, card("fpga")), vm(2))),
         Case(
             "the others of its group",
-            _both(
+            all_of(
                 plan_of(OPEN, vm(1, card("sound"))),
                 plan_of(OLD, vm(1, card("modem")), vm(2, card("gpu"))),
             ),
@@ -123,7 +119,7 @@ PLAN = Task(
         Case("two cards of one group", plan_of(OLD, vm(1, card("radio")), vm(2, card("modem")))),
         Case(
             "VFs for all",
-            _both(
+            all_of(
                 plan_of(NET, vm(1, net(1)), vm(2, net(3))),
                 plan_of(NET, vm(1, net(2)), vm(2, net(2))),
             ),
@@ -150,7 +146,7 @@ PLAN = Task(
         ),
         Case(
             "VFs of another root",
-            _both(
+            all_of(
                 plan_of(TWO, vm(1, net(3)), vm(2, net(2)), vm(3, net(3), "B")),
                 plan_of(TWO, vm(1, net(3)), vm(2, net(2)), vm(3, net(3), "B"), vm(4, net(1), "B")),
             ),

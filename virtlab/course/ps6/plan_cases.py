@@ -30,7 +30,7 @@ from virtlab.course.ps6.plan_rules import (
     together,
 )
 from virtlab.course.ps6.plan_run import first_leak
-from virtlab.course.tasks import Difference, Run, shown
+from virtlab.course.tasks import Difference, Run, returned, shown
 
 KEPT_BOARDS = 64
 
@@ -65,8 +65,7 @@ def _groups(answer: Answer, functions: Sequence[Function], groups: Groups) -> Di
     answer.given = told(functions)
     yours = answer.call("iommu_groups", list(functions))
     if not _is_groups(yours):
-        said = shown(yours) + (": is there a return?" if yours is None else "")
-        return Difference("a list of lists of names", said, LOOK_GROUPS)
+        return Difference("a list of lists of names", returned(yours), LOOK_GROUPS)
     names = sorted(name for group in yours for name in group)
     if names != sorted(each.name for each in functions):
         return Difference(f"{len(functions)} names, each once", shown(names), LOOK_GROUPS)
@@ -190,7 +189,7 @@ def any_shape(rng: Random) -> Shape:
 
 def any_vms(rng: Random, functions: Sequence[Function]) -> list[Vm]:
     """Some VMs with wishes that may be fulfilled or not."""
-    cards = [each.name for each in functions if each.kind in ("card", "card", "host", "pf")]
+    cards = [each.name for each in functions if each.kind in ("card", "host", "pf")]
     roots = sorted({letter for each in functions for letter in each.roots})
     vms = []
     for number in range(1, rng.randrange(2, 8)):

@@ -19,7 +19,7 @@ from itertools import product
 
 from virtlab.course.ps3.machines import first
 from virtlab.course.ps6.plan_board import Function
-from virtlab.course.tasks import Difference, shown
+from virtlab.course.tasks import Difference, returned, shown
 
 LOOK_FORM = "a dict: the name of each VM, and a list of names or a word"
 LOOK_BRIDGE = "a bridge or a port is the host's, also where it is in a group"
@@ -151,7 +151,7 @@ class Rules:
 
 
 def _is_share(value: object) -> bool:
-    """Whether it is a list of texts without repetition, or a text."""
+    """Whether it is a list of texts, or a text."""
     if type(value) is str:
         return True
     return type(value) is list and all(type(each) is str for each in value)
@@ -160,7 +160,7 @@ def _is_share(value: object) -> bool:
 def shown_plan(plan: object) -> str:
     """A plan as a report shows it."""
     if type(plan) is not dict:
-        return shown(plan) + (": is there a return?" if plan is None else "")
+        return returned(plan)
     return ", ".join(f"{key}: {shown(value)}" for key, value in list(plan.items())[:8]) or "{}"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from virtlab.course.answers import Answer
-from virtlab.course.ps3.machines import first
+from virtlab.course.ps3.machines import all_of, first
 from virtlab.course.ps6.remapping_random import (
     GOOD_MODES,
     RESERVED,
@@ -55,10 +55,6 @@ def _each_bit(base: int, mask: int, register: int = irta()) -> Run:
 def _sources(svt: int, sq: int, sid: int, *sources: int) -> Run:
     one = entry(0x52, 9, SVT=svt, SQ=sq, SID=sid)
     return _asks(*(Ask(one, source=source) for source in sources))
-
-
-def _both(*runs: Run) -> Run:
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
 
 
 REMAP = Task(
@@ -158,14 +154,14 @@ REMAP = Task(
         Case("anybody's", _sources(0, 3, 0x1234, 0x0018, 0x0000, 0xFFFF)),
         Case(
             "its own device's",
-            _both(
+            all_of(
                 _sources(1, 0, 0x0300, 0x0300, 0x0301, 0x0304, 0x0400, 0x8300),
                 _sources(1, 0, 0xFE18, 0xFE18, 0x7E18),
             ),
         ),
         Case(
             "some bits not compared",
-            _both(
+            all_of(
                 _sources(1, 1, 0x0304, 0x0304, 0x0300, 0x0305, 0x0306, 0x030C),
                 _sources(1, 2, 0x0301, 0x0301, 0x0307, 0x0303, 0x0300, 0x0309),
                 _sources(1, 3, 0x0305, 0x0300, 0x0307, 0x0305, 0x030D, 0x0205),
@@ -173,7 +169,7 @@ REMAP = Task(
         ),
         Case(
             "a range of buses",
-            _both(
+            all_of(
                 _sources(2, 3, 0x0305, 0x0300, 0x05FF, 0x0418, 0x02FF, 0x0600, 0x0018),
                 _sources(2, 0, 0x7FFE, 0x7F00, 0x8018, 0xFEFF, 0xFF00, 0x0018),
             ),

@@ -18,17 +18,22 @@ from typing import NamedTuple
 
 from virtlab.course.answers import Answer, Stopped
 from virtlab.course.ps3.machines import whole
-from virtlab.course.tasks import Difference, compare, same, shown
+from virtlab.course.tasks import Difference, compare, returned, same
 from virtlab.errors import DmaFault
+from virtlab.guest.vtd_interrupts import InterruptTable
+from virtlab.guest.vtd_interrupts import message as request
 from virtlab.interrupts import Interrupt, Msi
 from virtlab.iommu.interrupt_remapping import InterruptRemapper
 from virtlab.iommu.layouts import DST_XAPIC, IRTE, IRTE_POSTED, REQUEST_ADDRESS
 from virtlab.iommu.reasons import Reason
+from virtlab.iommu.registers import VtdRegisters
 from virtlab.memory import GuestMemory
+
+IRTA = VtdRegisters.IRTA
 
 TABLE = 0x4000
 """Where the table is, if a case says nothing."""
-EIME = 1 << 11
+EIME = IRTA.EIME.mask
 """The bit of IRTA that makes APIC ids 32 bits wide."""
 DISK = 0x0018
 """The source id of most messages: 00:03.0."""
@@ -102,26 +107,21 @@ def entry(vector: int = 0x41, processor: int = 2, **fields: int) -> int:
 
 def posted(descriptor: int = 0x3040, vector: int = 0x61, **fields: int) -> int:
     """A good entry of the other form."""
-    fields = {"P": 1, "IM": 1, "VV": vector, "SID": DISK, "SVT": 1, **fields}
-    low, high = descriptor >> 6 & 0x3FF_FFFF, descriptor >> 32
-    return IRTE_POSTED.pack(PDAL=low, PDAH=high, **fields)
+    one = InterruptTable.posted_entry(DISK, vector, descriptor)
+    for name, value in fields.items():
+        one = IRTE_POSTED.fields[name].put(one, value)
+    return one
 
 
 def message(index: int, subhandle: int | None = None, data: int = 0) -> Msi:
     """What a device writes to name entry `index`; with a subhandle, that is added."""
-    address = REQUEST_ADDRESS.pack(
-        FEE=0xFEE,
-        FORMAT=1,
-        HANDLE=index & 0x7FFF,
-        HANDLE_15=index >> 15,
-        SHV=subhandle is not None,
-    )
-    return Msi(address, data if subhandle is None else subhandle)
+    asked = request(index, several=subhandle is not None)
+    return asked._replace(data=data if subhandle is None else subhandle)
 
 
 def irta(exponent: int = 7, table: int = TABLE, eime: bool = False) -> int:
     """The register: a table of 2 ** (exponent + 1) entries."""
-    return table | (EIME if eime else 0) | exponent
+    return IRTA.S.put(IRTA.EIME.put(table, eime), exponent)
 
 
 def decoys(count: int) -> bytes:
@@ -151,16 +151,20 @@ class Ask(NamedTuple):
     after: int | None = None
 
     @property
+    def table(self) -> int:
+        """Where the table is (gpa)."""
+        return self.register & IRTA.IRTA.mask
+
+    @property
     def place(self) -> int:
-        """Where the entry is."""
-        return (self.register >> 12 << 12) + IRTE.size * self.named
+        """Where the entry is (gpa)."""
+        return self.table + IRTE.size * self.named
 
     def ram(self) -> GuestMemory:
         """Memory with the table and the entry."""
-        table = self.register >> 12 << 12
         ram = GuestMemory(ROOM if self.named < 1024 else 0x11_0000)
-        if table < ram.size:
-            ram.write(table, DECOYS[: ram.size - table])
+        if self.table < ram.size:
+            ram.write(self.table, DECOYS[: ram.size - self.table])
         if self.place + IRTE.size <= ram.size:
             ram.store(self.place, IRTE.size, self.planted)
         return ram
@@ -229,4 +233,4 @@ def _said(reply: object) -> str:
     """A reply as the report shows it: a reason with its sentence."""
     if type(reply) is int and (reason := REASONS.get(reply)):
         return f"{reply:#x}: {reason.meaning}"
-    return shown(reply) + (": is there a return?" if reply is None else "")
+    return returned(reply)

@@ -7,8 +7,9 @@ interrupts are written.
 
 from __future__ import annotations
 
+from virtlab.course.ps3.machines import all_of
 from virtlab.course.ps6.second_level import END, HUGE, LARGE, PS, RW, R, W, page
-from virtlab.course.ps6.walk_runs import Planted, all_of, entries, looks, tables_with
+from virtlab.course.ps6.walk_runs import Planted, entries, looks, tables_with
 from virtlab.course.ps6.walk_spoilt import (
     any_tables,
     hostile,

@@ -137,11 +137,6 @@ def looks(planted: Iterable[Planted], *asked: Asked, levels: int = 3) -> Run:
     return run
 
 
-def all_of(*runs: Run) -> Run:
-    """One run after another."""
-    return lambda answer, rng: first(run(answer, rng) for run in runs)
-
-
 def entries(level: int, *entries: int, levels: int = 4) -> Run:
     """Entries at a level, each for addresses of its own; a read and a write of each."""
 

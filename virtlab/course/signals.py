@@ -1,0 +1,66 @@
+"""Signals to a command: what ends it, and a clock that ticks.
+
+    interruptible()              SIGTERM and SIGHUP are Ctrl-C, an exception
+    on_signals(action, ENDS)     each of them is a call of `action`, where an exception is no end
+    every(5, action)             SIGALRM, each five seconds
+
+The rule that keeps it simple: afterwards each signal does what it did before.
+
+Source: signal(7), setitimer(2). Only in a process's main thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+
+ENDS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""The signals that end a command, as far as the system has them."""
+
+
+@contextlib.contextmanager
+def on_signals(
+    action: Callable[[], None], numbers: Sequence[signal.Signals], once: bool = False
+) -> Iterator[None]:
+    """Call `action` on each of these signals. If `once` is set, the next ones are ignored."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        for each in numbers if once else ():
+            signal.signal(each, signal.SIG_IGN)
+        action()
+
+    before = [(each, signal.signal(each, handle)) for each in numbers]
+    try:
+        yield
+    finally:
+        for each, handler in before:
+            signal.signal(each, handler)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Treat a request to end, and a closed terminal, as Ctrl-C; once is enough."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with on_signals(interrupt, ENDS, once=True):
+        yield
+
+
+@contextlib.contextmanager
+def every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
+    """Call `action` each `seconds`; never if that is 0."""
+    if not seconds:
+        yield
+        return
+    with on_signals(action, [signal.SIGALRM]):
+        before = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, *before)
