@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -23,12 +24,10 @@ from virtlab.guest.virtio_net import NetDriver
 from virtlab.hosts.vhost_user import VhostUserDevice
 from virtlab.virtio.status import DeviceId
 
-COMMAND = cli.Command(
-    "serve",
-    "virtlab.course.serve_command",
-    "serve a disk or a network card to a virtual machine",
-    "virtlab serve blk disk.img --socket /tmp/disk.sock",
-)
+COMMAND = next(each for each in cli.COMMANDS if each.name == "serve")
+
+IMAGE = random.Random(8).randbytes(1 << 18)
+"""The disk that is served."""
 
 READY = "ready; Ctrl-C or SIGTERM ends it"
 

@@ -15,12 +15,12 @@ import threading
 import pytest
 
 from tests.course.serve_command import (
+    IMAGE,
     MAIN,
     READY,
     Process,
     disk_at,
     run_with,
-    thin_image,
     write_one,
 )
 from virtlab.course import serve_command
@@ -28,25 +28,7 @@ from virtlab.guest.calls import BlocksFailed
 from virtlab.virtio.blk_layouts import BlkFeature
 from virtlab.virtio.features import Feature
 
-IMAGE = random.Random(8).randbytes(1 << 18)
 SECTORS = len(IMAGE) // 512
-
-
-@pytest.fixture
-def image(tmp_path):
-    path = tmp_path / "disk.img"
-    path.write_bytes(IMAGE)
-    return path
-
-
-@pytest.fixture
-def thin(tmp_path):
-    return thin_image(tmp_path)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "disk.sock"
 
 
 # -- a disk

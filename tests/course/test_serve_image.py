@@ -9,6 +9,7 @@ import random
 
 import pytest
 
+from tests.descriptors import fd_count
 from virtlab.backends import image_file
 from virtlab.backends.disk import FlatStorage, ThinStorage
 from virtlab.backends.image_file import ThinImage, WholeImage, open_image
@@ -246,11 +247,11 @@ def test_an_image_is_locked_as_long_as_it_is_open(kind, request):
 def test_no_descriptor_is_left_behind(whole, thin, tmp_path):
     odd = tmp_path / "odd"
     odd.write_bytes(b"x")
-    before = len(os.listdir("/proc/self/fd"))
+    before = fd_count()
     for path in (whole, thin, odd, tmp_path, tmp_path / "missing"):
         try:
             image = open_image(path)
         except (FileError, OSError):
             continue
         image.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert fd_count() == before

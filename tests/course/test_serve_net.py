@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import select
 import socket
 import time
@@ -11,6 +9,7 @@ import time
 import pytest
 
 from tests.course.serve_command import card_at, run, run_with
+from tests.descriptors import fd_count
 from tests.virtio.net_rig import frame
 from virtlab.backends.network import BROADCAST, Link
 from virtlab.course import serve_peer
@@ -317,10 +316,8 @@ def test_a_ready_peer_that_has_nothing_keeps_nobody_waiting(world, monkeypatch):
 
 
 def test_it_leaves_no_descriptor_behind():
-    gc.collect()
-    before = len(os.listdir("/proc/self/fd"))
+    before = fd_count()
     world = World()
     world.close()
     world.peer.close()
-    gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert fd_count() == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import socket
 import stat
 
@@ -12,36 +11,18 @@ import pytest
 
 from tests.course.serve_command import (
     COMMAND,
+    IMAGE,
     disk_at,
     fails,
     run,
     run_with,
-    thin_image,
 )
 from virtlab.course import cli, serve_command
 
-IMAGE = random.Random(8).randbytes(1 << 18)
 SECTORS = len(IMAGE) // 512
 
 NOBODY = 65534
 """A user who may open nothing of ours; root may open everything."""
-
-
-@pytest.fixture
-def image(tmp_path):
-    path = tmp_path / "disk.img"
-    path.write_bytes(IMAGE)
-    return path
-
-
-@pytest.fixture
-def thin(tmp_path):
-    return thin_image(tmp_path)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "disk.sock"
 
 
 # -- the socket

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 import time
-
-import pytest
 
 from tests.course.serve_command import (
     disk_at,
     fails,
     run_with,
-    thin_image,
     write_one,
 )
 from virtlab.course import serve_command
-
-IMAGE = random.Random(8).randbytes(1 << 18)
-
-
-@pytest.fixture
-def image(tmp_path):
-    path = tmp_path / "disk.img"
-    path.write_bytes(IMAGE)
-    return path
-
-
-@pytest.fixture
-def thin(tmp_path):
-    return thin_image(tmp_path)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "disk.sock"
-
 
 # -- traces and statistics
 

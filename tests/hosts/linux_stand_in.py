@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from pathlib import Path
 
 from virtlab.hosts.linux_initrd import Image
@@ -58,3 +60,15 @@ def stand_in(folder, body):
 def words_of(folder):
     """The arguments with which it was started."""
     return (folder / "words").read_text().splitlines()
+
+
+def gone(pid, seconds=5.0):
+    """Whether there is no such process any more, not even as a zombie, within `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.01)
+    return False

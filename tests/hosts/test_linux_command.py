@@ -9,22 +9,16 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.hosts.linux_stand_in import IMAGE, stand_in, words_of
+from tests.hosts.linux_stand_in import IMAGE, gone, stand_in, words_of
 from tests.hosts.test_linux_find import install
 from virtlab.course import cli, linux_command
 from virtlab.hosts import linux
 
-COMMAND = cli.Command(
-    "linux",
-    "virtlab.course.linux_command",
-    "boot an unmodified Linux, with our devices",
-    "virtlab linux --disk disk.img --run check.sh",
-)
+COMMAND = next(each for each in cli.COMMANDS if each.name == "linux")
 
 SCRIPTED = r"""
 tell("\x1eready\n")
@@ -320,14 +314,3 @@ def test_a_key_for_a_guest_that_has_ended_is_lost(qemu, tmp_path):
         assert linux_command.press(guest, b"x")
         assert not linux_command.press(guest, b"")
         assert not linux_command.press(guest, b"a\x1d")
-
-
-def gone(pid):
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.01)
-    return False

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.hosts.linux_stand_in import IMAGE, SHELL, stand_in, words_of
+from tests.hosts.linux_stand_in import IMAGE, SHELL, gone, stand_in, words_of
 from virtlab.hosts import linux
 from virtlab.hosts.linux import LONGEST, LinuxGuest, Ran
 
@@ -241,17 +240,6 @@ def test_without_an_image_it_boots_what_there_is(guest_of, monkeypatch, tmp_path
 
 
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsay('up')\ntime.sleep(60)"
-
-
-def gone(pid, seconds=5.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_it_always_ends(guest_of, tmp_path, monkeypatch):

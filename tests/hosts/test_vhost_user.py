@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from tests.descriptors import fd_count
 from tests.hosts.vhost_user_threads import (
     ALONE,
     BEGIN,
@@ -14,7 +15,6 @@ from tests.hosts.vhost_user_threads import (
     REPLY_ACK,
     Paper,
     device,
-    fd_count,
     live,
     new_cpu,
     refuse,
@@ -39,11 +39,6 @@ from virtlab.virtio.vhost_user.layouts import (
 from virtlab.virtio.vhost_user.messages import pack
 
 F = ProtocolFeature
-
-
-@pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "device.sock")
 
 
 # -- which messages, in which order

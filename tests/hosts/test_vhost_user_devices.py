@@ -35,11 +35,6 @@ def ring(request):
     return RINGS[request.param]
 
 
-@pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "device.sock")
-
-
 def connected(path, device, **how):
     return VhostUserDevice(path, new_cpu(), device.device_id, queue_size=64, **how)
 

@@ -36,11 +36,6 @@ from virtlab.virtio.vhost_user.messages import pack
 F = ProtocolFeature
 
 
-@pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "device.sock")
-
-
 def again(log):
     """What was said after the last time that somebody connected."""
     return log[len(log) - log[::-1].index("GET_FEATURES") - 1 :]

@@ -7,19 +7,15 @@ meet a buffer that it has not given away, or a status that was never written.
 
 import random
 import threading
-from contextlib import contextmanager
 
 import pytest
 
 from tests.guest.paper_virtio import ring_name
 from tests.hosts.vhost_user_process import served
+from tests.oracles import storage_daemon
 from tests.oracles.virtio_blk_qemu import IMAGE, SECTORS, E, I, Load, P, V
-from virtlab.guest.room import Room
-from virtlab.guest.virtio_blk import BLK_FEATURES, BlkDriver
-from virtlab.hosts.vhost_user import VhostUserDevice
-from virtlab.hosts.vhost_user_ram import FileRam, RamCpu
+from virtlab.guest.virtio_blk import BLK_FEATURES
 from virtlab.virtio.features import Feature
-from virtlab.virtio.status import DeviceId
 
 RINGS = [{V}, {V, I, E}, {V, P}, {V, P, I, E}, {V, P, I, E, Feature.IN_ORDER}]
 
@@ -31,16 +27,11 @@ def image(tmp_path):
     return path
 
 
-@contextmanager
 def started(back_end, ring, device=None, **driver):
     """Our driver on it, with the features `ring` and no others of the ring's."""
-    cpu = RamCpu(FileRam([(0, 0xA0000), (0x10_0000, 24 << 20)]))
-    with VhostUserDevice(back_end.socket, cpu, DeviceId.BLOCK, **device or {}) as transport:
-        understood = frozenset(ring) | BLK_FEATURES
-        driver = {"understood": understood, "chunk": 2048, **driver}
-        disk = BlkDriver(cpu, transport, Room(0x10_0000, 16 << 20), **driver)
-        disk.start()
-        yield disk
+    understood = frozenset(ring) | BLK_FEATURES
+    driver = {"understood": understood, "chunk": 2048, **driver}
+    return storage_daemon.started(back_end, device=device, **driver)
 
 
 def work(ring, image, count, **driver):

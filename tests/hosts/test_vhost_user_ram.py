@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from tests.hosts.vhost_user_threads import PC, fd_count, new_cpu
+from tests.descriptors import fd_count
+from tests.hosts.vhost_user_threads import PC, new_cpu
 from virtlab.cpu import Cpu
 from virtlab.hosts.vhost_user_ram import FileRam, RamCpu
 from virtlab.memory import PAGE

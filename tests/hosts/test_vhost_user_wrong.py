@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from tests.descriptors import fd_count
 from tests.hosts.vhost_user_threads import (
     BEGIN,
     EVERYTHING,
@@ -14,7 +15,6 @@ from tests.hosts.vhost_user_threads import (
     answer_another,
     answer_without_flag,
     device,
-    fd_count,
     hang_up,
     listen,
     live,
@@ -32,11 +32,6 @@ from virtlab.virtio.vhost_user.layouts import (
 )
 
 F = ProtocolFeature
-
-
-@pytest.fixture
-def path(tmp_path):
-    return str(tmp_path / "device.sock")
 
 
 ON_THE_WAY = [*BEGIN, "SET_FEATURES", "GET_INFLIGHT_FD", *dict.fromkeys(GO), "RESET_DEVICE"]

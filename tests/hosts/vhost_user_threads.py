@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import socket
 import threading
@@ -32,12 +31,6 @@ ROOM = 0x10_0000, 4 << 20
 
 F = ProtocolFeature
 REPLY_ACK = {F.REPLY_ACK}
-
-
-def fd_count():
-    """Descriptors that this process has open, without those of what is garbage by now."""
-    gc.collect()
-    return len(os.listdir("/proc/self/fd"))
 
 
 def new_cpu(regions=PC):

@@ -10,16 +10,11 @@ A test can only write where nothing is lost: a disk is a file of its own folder.
 from __future__ import annotations
 
 import functools
-import socket
 import subprocess
-import threading
 
 from tests.needs import require
 from virtlab.hosts.linux_find import find_program
 from virtlab.hosts.linux_initrd import linux_image
-from virtlab.virtio.vhost_user.back_end import BackEnd
-from virtlab.virtio.vhost_user.loop import Loop
-from virtlab.virtio.vhost_user.session import RING_FEATURES
 
 BOOT = 60
 """Seconds in which Linux boots under TCG."""
@@ -61,36 +56,3 @@ def clean(image):
         [find_program("e2fsck"), "-fn", image], capture_output=True, text=True, timeout=60
     )
     return done.returncode == 0, done.stdout + done.stderr
-
-
-class Served:
-    """A device of ours behind the socket `path`, in a thread.
-
-    `statistics` has what each session counted, `errors` how those that are over ended.
-    """
-
-    def __init__(self, device, path, ring=RING_FEATURES):
-        self.path = path
-        self.statistics, self.errors = [], []
-        self._device, self._ring = device, ring
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(path))
-        listener.listen()
-        self._loop = Loop(ended=lambda _, error: self.errors.append(error))
-        self._loop.listen(listener, self._make)
-        self._thread = threading.Thread(target=self._loop.run, daemon=True)
-
-    def _make(self, sock):
-        back_end = BackEnd(self._device, sock, self._ring)
-        self.statistics.append(back_end.statistics)
-        return back_end
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._loop.stop()
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-        self._loop.close()

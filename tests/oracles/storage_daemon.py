@@ -62,7 +62,7 @@ def daemon(image, queues=1, writable=True):
 
 @contextmanager
 def started(served, ram=RAM, device=None, **driver):
-    """Our block driver at work on what a daemon serves."""
+    """Our block driver at work on what is served: by a daemon, or whoever has a `socket`."""
     cpu = RamCpu(FileRam(ram))
     with VhostUserDevice(served.socket, cpu, DeviceId.BLOCK, **device or {}) as transport:
         disk = BlkDriver(cpu, transport, Room(*ROOM), **driver)

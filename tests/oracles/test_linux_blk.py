@@ -10,7 +10,8 @@ from __future__ import annotations
 import pytest
 
 from tests.needs import needs_linux
-from tests.oracles.linux_guest import BOOT, WORK, Served, clean, empty_image, linux
+from tests.oracles.linux_guest import BOOT, WORK, clean, empty_image, linux
+from tests.oracles.served import Served
 from virtlab.backends.disk import Disk
 from virtlab.hosts.linux import LinuxGuest
 from virtlab.hosts.linux_devices import blk
@@ -51,7 +52,7 @@ def serve(tmp_path, name, files, blocks):
             guest.power_off()
     fine, said = clean(image)
     assert fine, said
-    counts = back_end.statistics[-1]
+    counts = back_end.sessions[-1].statistics
     assert counts.errors == 0
     assert counts.bytes > 2 * files * blocks << 16  # written, and read again
     return counts

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.needs import needs_linux
-from tests.oracles.linux_guest import BOOT, Served, linux
+from tests.oracles.linux_guest import BOOT, linux
+from tests.oracles.served import Served
 from virtlab.backends.network import Link
 from virtlab.hosts.linux import LinuxGuest
 from virtlab.hosts.linux_devices import net
@@ -58,7 +59,7 @@ def ping(tmp_path, count, options=""):
         guest.power_off()
     assert (status, f"{count} packets received, 0% packet loss" in text) == (0, True), text
     assert len(peer.echoes) == count
-    assert back_end.statistics[-1].errors == 0
+    assert back_end.sessions[-1].statistics.errors == 0
 
 
 @needs_linux

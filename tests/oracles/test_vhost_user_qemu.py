@@ -6,16 +6,15 @@ requests are served here, in the memory that all three share.
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from contextlib import contextmanager
 
 import pytest
 
 from tests.needs import needs_qemu
+from tests.oracles.served import Served
 from tests.oracles.shared_ram import SharedRam, backend
-from tests.oracles.virtio_blk_qemu import IMAGE, SECTORS, Load
+from tests.oracles.virtio_blk_qemu import IMAGE, SECTORS, E, I, Load, P, V
 from tests.virtio.net_rig import PEER, frame
 from virtlab.backends import Link
 from virtlab.backends.disk import Disk
@@ -29,46 +28,11 @@ from virtlab.guest.virtio_pci import ModernPci
 from virtlab.hosts.remote import QtestMachine
 from virtlab.virtio.blk import VirtioBlk
 from virtlab.virtio.blk_layouts import SECTOR
-from virtlab.virtio.features import Feature
 from virtlab.virtio.net import VirtioNet
 from virtlab.virtio.pci_layouts import VENDOR
-from virtlab.virtio.vhost_user.back_end import BackEnd
-from virtlab.virtio.vhost_user.loop import Loop
-
-V, P = Feature.VERSION_1, Feature.RING_PACKED
-I, E = Feature.RING_INDIRECT_DESC, Feature.RING_EVENT_IDX  # noqa: E741
 
 ROOM = (0x10_0000, 16 << 20)
 MODERN = ["-global", "virtio-pci.disable-legacy=on"]
-
-
-class Served:
-    """Our back-end for `device` at `path`, in a thread. The sessions that ended are in `ended`."""
-
-    def __init__(self, device, path, poll_us=0):
-        self.ended, self.sessions = [], []
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(str(path))
-        self.listener.listen()
-        self.loop = Loop(poll_us, lambda _, error: self.ended.append(error))
-        self.device = device
-        self.loop.listen(self.listener, self._make)
-        self.thread = threading.Thread(target=self.loop.run, daemon=True)
-
-    def _make(self, sock):
-        self.sessions.append(BackEnd(self.device, sock))
-        return self.sessions[-1]
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        if self.thread.is_alive():
-            self.loop.stop()
-            self.thread.join(10)
-            assert not self.thread.is_alive()
-            self.loop.close()
 
 
 @contextmanager
@@ -99,7 +63,7 @@ def started(tmp_path, disk, options="", queues=1, poll_us=0, **driver):
     """Our driver, QEMU, and our back-end: gives the driver and the session."""
     device = VirtioBlk(disk, queues=queues)
     with (
-        Served(device, tmp_path / "socket", poll_us) as served,
+        Served(device, tmp_path / "socket", poll_us=poll_us) as served,
         machine(tmp_path, options, queues, **driver) as at_work,
     ):
         yield at_work, served.sessions[-1]
@@ -181,7 +145,7 @@ def test_qemu_goes_on_with_another_back_end(tmp_path, name):
         ) as driver,
     ):
         Load(driver, content, seed=1).run(200)
-        first.__exit__()
+        first.close()
         path.unlink()
         with Served(VirtioBlk(disk), path) as second:
             wait_for(lambda: second.sessions and second.sessions[-1].running)

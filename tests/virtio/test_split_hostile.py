@@ -396,8 +396,7 @@ def test_every_word_is_read_once():
         (rings.avail_at(0), 2),
         (rings.desc_at(2), 16),
         (rings.desc_at(4), 16),
-        (TABLE, 16),
-        (TABLE + 16, 16),
+        (TABLE, 32),
     ]
 
 

@@ -106,10 +106,7 @@ class Disk:
         try:
             with open(path, "rb" if read_only else "r+b") as file:
                 size = os.fstat(file.fileno()).st_size
-                if size == 0 or size % SECTOR:
-                    whole = size - size % SECTOR
-                    why = f"a disk ends with a whole sector of {SECTOR} bytes, not after {size}"
-                    raise FileError(path, whole, why)
+                check_whole(path, size)
                 contents = mmap.mmap(file.fileno(), size, access=access)
         except OSError as error:
             raise FileError(path, 0, error.strerror or str(error)) from None
@@ -144,7 +141,7 @@ class Disk:
         """
         start, end = self._span(sector, count)
         self._check_writable(start)
-        first, last = -(-start // _PAGE) * _PAGE, end // _PAGE * _PAGE
+        first, last = pages_in(start, end)
         if first < last and self._punch(first, last - first):
             _zero(self._bytes, start, first)
             _zero(self._bytes, last, end)
@@ -242,6 +239,21 @@ def _zero(contents: bytearray | mmap.mmap, start: int, end: int) -> None:
     for at in range(start, end, SLAB):
         size = min(SLAB, end - at)
         contents[at : at + size] = bytes(size)
+
+
+def check_whole(path: str | PathLike[str], size: int) -> None:
+    """`FileError` unless the file at `path`, of `size` bytes, has whole sectors, one or more."""
+    if size == 0 or size % SECTOR:
+        why = f"a disk ends with a whole sector of {SECTOR} bytes, not after {size}"
+        raise FileError(path, size - size % SECTOR, why)
+
+
+def pages_in(start: int, end: int) -> tuple[int, int]:
+    """Where the whole pages of a file begin and end that lie in the bytes from `start` to `end`.
+
+    There is none if the first number is not below the second.
+    """
+    return -(-start // _PAGE) * _PAGE, end // _PAGE * _PAGE
 
 
 def sectors_of(data: bytes) -> int:

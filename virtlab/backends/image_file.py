@@ -27,13 +27,12 @@ import stat
 from collections.abc import Callable, Iterator
 from os import PathLike
 
-from virtlab.backends.disk import SECTOR, SLAB, Disk, sectors_of
+from virtlab.backends.disk import SECTOR, SLAB, Disk, check_whole, pages_in, sectors_of
 from virtlab.errors import FileError
 
 Failed = Callable[[OSError], None]
 """Is told what the medium could not do."""
 
-_PAGE = mmap.PAGESIZE
 _BLOCK = 512  # of `st_blocks`, whatever the file system's blocks are
 
 
@@ -86,7 +85,7 @@ class ThinImage:
     def discard(self, sector: int, count: int) -> None:
         """Give up `count` sectors from `sector`: they read as zeros. `ValueError` as `write`."""
         fd, start, size = self._span(sector, count, writes=True)
-        first, last = -(-start // _PAGE) * _PAGE, (start + size) // _PAGE * _PAGE
+        first, last = pages_in(start, start + size)
         with _told(self.failed):
             if first < last and _punch(fd, first, last - first):
                 _zero(fd, start, first)
@@ -158,11 +157,8 @@ def _size_of(fd: int, path: str | PathLike[str]) -> int:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(status.st_mode):
         raise FileError(path, 0, "a disk image is a file with bytes of its own")
-    size = status.st_size
-    if size == 0 or size % SECTOR:
-        why = f"a disk ends with a whole sector of {SECTOR} bytes, not after {size}"
-        raise FileError(path, size - size % SECTOR, why)
-    return size
+    check_whole(path, status.st_size)
+    return status.st_size
 
 
 def _lock(fd: int, path: str | PathLike[str], read_only: bool) -> None:

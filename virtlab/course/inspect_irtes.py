@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from virtlab.course.saved_iommu import saved
+from virtlab.course.vtd_report import fault_data, halves
 from virtlab.errors import DmaFault
 from virtlab.interrupts import Delivery
 from virtlab.iommu.interrupt_remapping import CHECK_BUS, CHECK_ID, COMPARED, reserved
-from virtlab.iommu.layouts import DST_XAPIC, IRTE, IRTE_POSTED
+from virtlab.iommu.layouts import DST_XAPIC, IRTE, IRTE_POSTED, descriptor_gpa
 from virtlab.iommu.reasons import Reason
 from virtlab.iommu.registers import VtdRegisters
 from virtlab.memory import PAGE, GuestMemory
@@ -58,7 +59,7 @@ class Entry(NamedTuple):
     @property
     def descriptor(self) -> int:
         """Where the posted-interrupt descriptor is (gpa)."""
-        return IRTE_POSTED.PDAH.get(self.bits) << 32 | IRTE_POSTED.PDAL.get(self.bits) << 6
+        return descriptor_gpa(self.bits)
 
     @property
     def is_wrong(self) -> bool:
@@ -70,7 +71,7 @@ class Entry(NamedTuple):
         bits = self.bits
         data: dict[str, Any] = {
             "index": self.number,
-            "entry": [bits & (1 << 64) - 1, bits >> 64],
+            "entry": halves(bits),
             "posted": self.is_posted,
             "vector": self.vector,
             "source_id": IRTE.SID.get(bits),
@@ -79,8 +80,7 @@ class Entry(NamedTuple):
             "silent": bool(IRTE.FPD.get(bits)),
         }
         if self.is_wrong:
-            why = Reason.IRTE_RESERVED
-            data["fault"] = {"code": int(why), "name": why.name, "meaning": why.meaning}
+            data["fault"] = fault_data(Reason.IRTE_RESERVED)
         if self.is_posted:
             return data | {
                 "descriptor": self.descriptor,
@@ -175,9 +175,9 @@ def _present(memory: GuestMemory, table: int, first: int, count: int) -> Iterato
         raw = memory.read(table + first * IRTE.size, count * IRTE.size)
     except DmaFault:
         return
-    halves = np.frombuffer(raw, u64).reshape(-1, 2)
-    for number in np.flatnonzero(halves[:, 0] & np.uint64(IRTE.P.mask)).tolist():
-        low, high = halves[number].tolist()
+    words = np.frombuffer(raw, u64).reshape(-1, 2)
+    for number in np.flatnonzero(words[:, 0] & np.uint64(IRTE.P.mask)).tolist():
+        low, high = words[number].tolist()
         yield first + number, high << 64 | low
 
 

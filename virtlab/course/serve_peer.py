@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 
 from virtlab.backends.frames import Frames
 from virtlab.backends.network import LinkEnd
+from virtlab.course.serve_socket import reason
 
 LENGTH = 4
 """Bytes of a length."""
@@ -86,7 +87,7 @@ class StreamPeer:
         except BlockingIOError:
             return
         except OSError as error:
-            self._end_with(error.strerror or str(error))
+            self._end_with(reason(error))
             return
         if not data:
             self._end_with("it has hung up")
@@ -134,7 +135,7 @@ class StreamPeer:
         except BlockingIOError:
             pass
         except OSError as error:
-            self._end_with(error.strerror or str(error))
+            self._end_with(reason(error))
             return
         events = select.EPOLLIN | (select.EPOLLOUT if self._out else 0)
         if events != self._events:

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable
 from io import FileIO
 
+from virtlab.course.serve_socket import reason
 from virtlab.virtio.vhost_user.statistics import Event, Watch
 
 SECOND = 1_000_000_000
@@ -52,7 +53,7 @@ class Trace:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             self._file = None
-            self._say(f"the trace ends here: {error.strerror or error}")
+            self._say(f"the trace ends here: {reason(error)}")
 
 
 def as_text(ns: int, device: str, event: Event) -> str:

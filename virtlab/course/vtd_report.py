@@ -18,7 +18,7 @@ from virtlab.iommu.context import Context
 from virtlab.iommu.layouts import TranslationType, index_bits
 from virtlab.iommu.listing import Page
 from virtlab.iommu.reasons import Reason
-from virtlab.iommu.walk import Walk
+from virtlab.iommu.walk import Walk, rights_text
 from virtlab.memory import PAGE
 from virtlab.pci.tlp import bdf_text
 from virtlab.wire import all_ones
@@ -80,7 +80,8 @@ def way_words(source_id: int, iova: int, context: Context | None, walk: Walk) ->
         yield f"  fault {walk.reason:#x}, {walk.reason.name}: {walk.reason.meaning}"
     else:
         domain = f", domain {context.domain}" if context else ""
-        yield f"  gpa {walk.gpa:#x}, {rights(walk)}, a page of {size_text(walk.size)}{domain}"
+        rights = rights_text(walk.read, walk.write)
+        yield f"  gpa {walk.gpa:#x}, {rights}, a page of {size_text(walk.size)}{domain}"
 
 
 def fault_data(reason: Reason) -> dict[str, Any]:
@@ -91,15 +92,6 @@ def fault_data(reason: Reason) -> dict[str, Any]:
 def halves(entry: int) -> list[int]:
     """An entry of 16 bytes as two numbers, the lower first: JSON's readers know 64 bits at most."""
     return [entry & all_ones(8), entry >> 64]
-
-
-def rights(page: Walk | Page) -> str:
-    """What a page allows, as in a list of files.
-
-    >>> rights(Walk((), None, 0, 4096, read=False, write=True))
-    '-w'
-    """
-    return f"{'r' if page.read else '-'}{'w' if page.write else '-'}"
 
 
 def size_text(size: int) -> str:
@@ -197,4 +189,5 @@ def run_words(run: Page) -> str:
     """One line about a run of pages."""
     if run.reason is not None:
         return f"  {run.iova:#014x}  level {run.level}: {run.reason.meaning}"
-    return f"  {run.iova:#014x} -> {run.gpa:#012x}  {rights(run)}  {size_text(run.size)}"
+    rights = rights_text(run.read, run.write)
+    return f"  {run.iova:#014x} -> {run.gpa:#012x}  {rights}  {size_text(run.size)}"

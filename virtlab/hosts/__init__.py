@@ -1,1 +1,1 @@
-"""Where a guest really runs: Python, a machine behind a socket; later real code."""
+"""Where a guest really runs: Python, real code, QEMU; and devices in other processes."""

@@ -79,9 +79,9 @@ def find_linux(root: str | os.PathLike[str] | None = None, kernel: Path | None =
 
 def roots(root: str | os.PathLike[str] | None = None) -> list[Path]:
     """The folders to look in: `root` alone, or what the environment names and then `/`."""
-    named = root if root is not None else os.environ.get(ROOT)
     if root is not None:
         return [Path(root)]
+    named = os.environ.get(ROOT)
     return [Path(named), Path("/")] if named else [Path("/")]
 
 

@@ -19,9 +19,7 @@ regions description".
 
 from __future__ import annotations
 
-import fcntl
 import math
-import mmap
 import os
 import select
 import threading
@@ -30,13 +28,13 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
-import numpy as np
-
 from virtlab.cpu import string_length
 from virtlab.errors import DmaFault
 from virtlab.memory import PAGE, GuestMemory
 from virtlab.virtio.vhost_user.layouts import MAX_REGIONS
+from virtlab.virtio.vhost_user.mapping import sealed_file
 from virtlab.virtio.vhost_user.shared_memory import Shape
+from virtlab.vmm.service.shared import map_file
 from virtlab.wire import all_ones
 
 KINDS: Mapping[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -56,12 +54,9 @@ class FileRam(GuestMemory):
         if any(start % PAGE or size % PAGE or size <= 0 for start, size in pairs):
             raise ValueError(f"a region is whole pages, one or more, not {pairs}")
         total = sum(size for _, size in pairs)
-        self.fd = os.memfd_create("virtlab-ram", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self.fd = sealed_file("virtlab-ram", total)
         weakref.finalize(self, os.close, self.fd)
-        os.ftruncate(self.fd, total)
-        # Who has mapped the file is killed if it touches what was cut off.
-        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
-        super().__init__(pairs, np.frombuffer(mmap.mmap(self.fd, total), np.uint8))
+        super().__init__(pairs, map_file(self.fd, total))
 
     @property
     def shapes(self) -> list[Shape]:

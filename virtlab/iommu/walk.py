@@ -64,6 +64,15 @@ class Walk(NamedTuple):
     write: bool = False
 
 
+def rights_text(read: bool, write: bool) -> str:
+    """What is allowed, as in a list of files.
+
+    >>> rights_text(False, True)
+    '-w'
+    """
+    return f"{'r' if read else '-'}{'w' if write else '-'}"
+
+
 @lru_cache(256)
 def reserved_bits(level: int, is_page: bool, capabilities: Capabilities) -> int:
     """The bits that must be 0 in a second-level entry of `level` that maps a page, or does not.

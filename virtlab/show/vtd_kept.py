@@ -24,7 +24,7 @@ from virtlab.iommu.context import Context, find_context
 from virtlab.iommu.listing import contexts
 from virtlab.iommu.reasons import Reason
 from virtlab.iommu.vtd import VtdUnit
-from virtlab.iommu.walk import Start, Walk, descend, translate
+from virtlab.iommu.walk import Start, Walk, descend, rights_text, translate
 from virtlab.pci.tlp import bdf_text
 from virtlab.show.layer_words import many
 from virtlab.show.tables import Table
@@ -103,11 +103,7 @@ def _page_now(unit: VtdUnit, source_id: int, iova: int) -> str:
 
 
 def _page_words(walk: Walk) -> str:
-    return f"{walk.gpa:#x} {_rights(walk)}"
-
-
-def _rights(what: Walk | Start) -> str:
-    return f"{'r' if what.read else '-'}{'w' if what.write else '-'}"
+    return f"{walk.gpa:#x} {rights_text(walk.read, walk.write)}"
 
 
 def _contexts(unit: VtdUnit) -> Iterator[Kept]:
@@ -153,4 +149,4 @@ def _table_now(unit: VtdUnit, top: Start | None, key: PageKey, level: int) -> st
 
 
 def _table_words(start: Start) -> str:
-    return f"level {start.level} at {start.table:#x} {_rights(start)}"
+    return f"level {start.level} at {start.table:#x} {rights_text(start.read, start.write)}"

@@ -94,7 +94,7 @@ class VirtioBlk(BlkSession):
     # -- queues
 
     def handle(self, index: int, queue: Queue) -> None:
-        """Answer what waits, first come, first served; in batches, if memory and disk are arrays.
+        """Answer what waits, in order; many of them as a batch, if memory and disk are arrays.
 
         `GuestError` for a chain that is no request, behind the answers of all before it.
         """

@@ -6,7 +6,6 @@ read, so a test runs the same each time.
 
 from __future__ import annotations
 
-import gc
 import os
 import select
 import socket
@@ -47,12 +46,6 @@ USER = 0x7F00_0000_0000
 """Where the front-end says that its own copy lies: no address of anything here."""
 
 ROOM, DATA = 0x100000, 0x40000
-
-
-def fd_count():
-    """Descriptors that this process has open."""
-    gc.collect()  # what other tests have left behind may end at any moment
-    return len(os.listdir("/proc/self/fd"))
 
 
 def memfd(size, name="ram"):

@@ -9,7 +9,8 @@ import struct
 
 import pytest
 
-from tests.virtio.vhost_user.front_end import fd_count, memfd
+from tests.descriptors import fd_count
+from tests.virtio.vhost_user.front_end import memfd
 from virtlab.virtio.vhost_user import layouts
 from virtlab.virtio.vhost_user.channel import Channel, HungUp
 from virtlab.virtio.vhost_user.layouts import (

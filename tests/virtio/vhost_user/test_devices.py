@@ -6,8 +6,9 @@ import random
 
 import pytest
 
+from tests.descriptors import fd_count
 from tests.virtio.net_rig import frame
-from tests.virtio.vhost_user.front_end import FrontEnd, fd_count, room
+from tests.virtio.vhost_user.front_end import FrontEnd, room
 from virtlab.backends import Link, Terminal
 from virtlab.backends.disk import Disk
 from virtlab.guest.virtio_blk import BLK_FEATURES, BlkDriver

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 
+from tests.descriptors import fd_count
 from tests.virtio.vhost_user.front_end import memfd
 from tests.virtio.vhost_user.world import state
 from virtlab.virtio.features import Feature
@@ -82,6 +83,22 @@ def test_a_doorbell_that_is_no_eventfd(make, tmp_path):
     world.front.pump()
     assert list(world.back_end.kick_fds()) == [(f, i) for f, i in world.back_end.kick_fds() if i]
     os.close(reader)
+
+
+def test_a_place_in_a_folder_is_neither_doorbell_nor_channel(make, tmp_path):
+    """O_PATH gives a descriptor that looks like a pipe or a socket, and can do nothing."""
+    world = make()
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as named:
+        named.bind(str(tmp_path / "socket"))
+    pipe, sock = (os.open(tmp_path / name, os.O_PATH) for name in ("pipe", "socket"))
+    before = fd_count()
+    for fd in (pipe, sock):
+        assert "no eventfd" in world.fails(Request.SET_VRING_KICK, pack(U64, 0), [fd])
+    assert "no socket" in world.fails(Request.SET_BACKEND_REQ_FD, b"", [sock])
+    assert fd_count() == before - 1  # that of the first doorbell
+    for fd in (pipe, sock):
+        os.close(fd)
 
 
 def test_a_doorbell_that_cannot_be_read(make):

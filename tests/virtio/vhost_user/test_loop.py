@@ -8,8 +8,9 @@ import threading
 
 import pytest
 
+from tests.descriptors import fd_count
 from tests.virtio.devices import Echo
-from tests.virtio.vhost_user.front_end import DATA, FrontEnd, fd_count
+from tests.virtio.vhost_user.front_end import DATA, FrontEnd
 from tests.virtio.vhost_user.world import World
 from virtlab.virtio.features import from_bits
 from virtlab.virtio.vhost_user.back_end import BackEnd

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.virtio.vhost_user.front_end import fd_count
+from tests.descriptors import fd_count
 from tests.virtio.vhost_user.world import state
 from virtlab.virtio.features import Feature
 from virtlab.virtio.vhost_user.layouts import (

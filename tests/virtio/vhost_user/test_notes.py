@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from tests.virtio.vhost_user.front_end import DATA, fd_count, memfd
+from tests.descriptors import fd_count
+from tests.virtio.vhost_user.front_end import DATA, memfd
 from tests.virtio.vhost_user.world import World
 from virtlab.virtio.features import Feature, to_bits
 from virtlab.virtio.vhost_user.layouts import (

@@ -191,7 +191,7 @@ def test_events_say_what_happened(make):
         "push ring 0 0:5",
         "call ring 0",
     ]
-    assert world.back_end.statistics.as_dict()["bytes"] == 10
+    assert world.back_end.statistics.bytes == 10
 
 
 def test_a_back_end_alone(tmp_path):

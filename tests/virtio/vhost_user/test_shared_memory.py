@@ -7,11 +7,12 @@ import os
 import numpy as np
 import pytest
 
-from tests.virtio.vhost_user.front_end import fd_count, memfd
+from tests.descriptors import fd_count
+from tests.virtio.vhost_user.front_end import memfd
 from virtlab.errors import DmaFault
-from virtlab.virtio.vhost_user.mapping import Reservation, keep_size, page_of
+from virtlab.virtio.vhost_user.mapping import MAX_ADDRESS, Reservation, keep_size, page_of
 from virtlab.virtio.vhost_user.messages import ProtocolError
-from virtlab.virtio.vhost_user.shared_memory import MAX_ADDRESS, Shape, SharedMemory
+from virtlab.virtio.vhost_user.shared_memory import Shape, SharedMemory
 
 USER = 0x7F00_0000_0000
 K = 1024

@@ -20,10 +20,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from virtlab.memory import PAGE, Bytes
+from virtlab.memory import Bytes
 from virtlab.virtio.batch import Ints
 from virtlab.virtio.vhost_user.layouts import LOG_PAGE
-from virtlab.virtio.vhost_user.mapping import Reservation, keep_size
+from virtlab.virtio.vhost_user.mapping import MAX_ADDRESS, map_part
 from virtlab.virtio.vhost_user.messages import ProtocolError
 
 MAX_LOG = 1 << 26
@@ -39,16 +39,9 @@ class DirtyLog:
     @classmethod
     def attach(cls, fd: int, size: int, offset: int) -> DirtyLog:
         """Map `size` bytes of the file `fd`, which stays the caller's. `ProtocolError` if not."""
-        if not 0 < size <= MAX_LOG or offset >= 1 << 62:
+        if not 0 < size <= MAX_LOG or offset >= MAX_ADDRESS:
             raise ProtocolError(f"a log of {size} bytes, where {MAX_LOG} are the most")
-        keep_size(fd, offset + size)
-        lead = offset % PAGE
-        pages = Reservation(-(-(lead + size) // PAGE) * PAGE)
-        try:
-            pages.map(0, pages.size, fd, offset - lead)
-        except OSError as error:
-            raise ProtocolError(f"a log that cannot be mapped: {error}") from None
-        return cls(pages.bytes[lead : lead + size])
+        return cls(map_part(fd, offset, size, "a log"))
 
     def mark(self, gpa: int, length: int) -> None:
         """The `length` bytes at `gpa` were written."""

@@ -18,8 +18,7 @@ Source: vhost-user.rst, "Inflight I/O tracking", GET_INFLIGHT_FD, SET_INFLIGHT_F
 
 from __future__ import annotations
 
-import fcntl
-import os
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -27,7 +26,7 @@ import numpy as np
 from virtlab.memory import PAGE, Bytes
 from virtlab.virtio.batch import Ints
 from virtlab.virtio.layouts import MAX_SIZE, DType, offset_of
-from virtlab.virtio.vhost_user.mapping import Reservation, keep_size
+from virtlab.virtio.vhost_user.mapping import MAX_ADDRESS, map_part
 from virtlab.virtio.vhost_user.messages import ProtocolError
 from virtlab.wire import u8, u16, u32, u64
 
@@ -141,15 +140,10 @@ class Inflight:
         needed = check_shape(num_queues, queue_size, packed)
         if size < needed:
             raise ProtocolError(f"{size} bytes for chains in flight, where {needed} are needed")
-        if offset % PAGE or offset >= 1 << 62:
+        if offset % PAGE or offset >= MAX_ADDRESS:
             raise ProtocolError(f"an inflight buffer at {offset:#x}, which is no page border")
-        keep_size(fd, offset + needed)
-        pages = Reservation(-(-needed // PAGE) * PAGE)
-        try:
-            pages.map(0, pages.size, fd, offset)
-        except OSError as error:
-            raise ProtocolError(f"an inflight buffer that cannot be mapped: {error}") from None
-        return cls(pages.bytes, num_queues, queue_size, packed)
+        memory = map_part(fd, offset, needed, "an inflight buffer")
+        return cls(memory, num_queues, queue_size, packed)
 
 
 def check_shape(num_queues: int, queue_size: int, packed: bool) -> int:
@@ -159,17 +153,31 @@ def check_shape(num_queues: int, queue_size: int, packed: bool) -> int:
     return num_queues * region_bytes(queue_size, packed)
 
 
-def new_file(size: int) -> int:
-    """A file of `size` zero bytes that keeps its size; the caller closes it."""
-    fd = os.memfd_create("virtlab-inflight", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(fd, size)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
-    return fd
+def clock_after(counters: Iterable[int]) -> int:
+    """The first number after all `counters`; after what cannot be one, there is room to go on."""
+    return (max(counters, default=-1) + 1) & (1 << 62) - 1
 
 
 def header_of(region: Bytes, layout: DType) -> np.ndarray[tuple[int], DType]:
     """The header of a region, as an array of one: what is stored there is noted."""
     return region[: layout.itemsize].view(layout)
+
+
+def open_notes(header: np.ndarray[tuple[int], DType], count: int, size: int, what: str) -> bool:
+    """Whether nobody has used a region before; then its `header` is written now.
+
+    It has `count` states, for a ring of `size` entries; `what` they are notes on is for the error.
+    `ProtocolError` if that is too few, or if the version is not known here.
+    """
+    if size > count:
+        raise ProtocolError(f"a ring of {size}, and notes for {what} of {count}")
+    version = int(header["version"][0])
+    if version not in (0, INFLIGHT_VERSION):
+        raise ProtocolError(f"notes on {what} in flight of version {version}")
+    if not version:
+        header["desc_num"] = count
+        header["version"] = INFLIGHT_VERSION
+    return not version
 
 
 def states_of(

@@ -26,13 +26,14 @@ from virtlab.memory import Bytes
 from virtlab.virtio.layouts import DType, packer
 from virtlab.virtio.packed_layouts import PACKED_DESC, from_word, is_avail, wrap_at
 from virtlab.virtio.vhost_user.inflight import (
-    INFLIGHT_VERSION,
     PACKED_REGION,
     PACKED_STATE,
     Heads,
     Taken,
+    clock_after,
     column_of,
     header_of,
+    open_notes,
     states_of,
 )
 from virtlab.virtio.vhost_user.messages import ProtocolError
@@ -61,21 +62,10 @@ class PackedTracker:
         self._fields = _columns(region, 0, PACKED_REGION)
         self._columns = _columns(region, PACKED_REGION.itemsize, PACKED_STATE)
         self.size, self.count = size, count
-        version = int(self.header["version"][0])
-        if size > count:
-            raise ProtocolError(f"a ring of {size}, and notes for lists of {count}")
-        if version not in (0, INFLIGHT_VERSION):
-            raise ProtocolError(f"notes on lists in flight of version {version}")
-        self.fresh = not version
-        if self.fresh:
-            self._initialize()
+        self.fresh = open_notes(self.header, count, size, "lists")
         self.clock = 0
         self.entries: dict[int, list[int]] = {}  # by buffer id, the states of a list in flight
         self.free: list[int] = []  # states, the next one last
-
-    def _initialize(self) -> None:
-        self.header["desc_num"] = self.count
-        self.header["version"] = INFLIGHT_VERSION
 
     # -- after a crash
 
@@ -99,8 +89,7 @@ class PackedTracker:
         self.entries = {int(self.states["id"][entries[-1]]): entries for entries in lists}
         if len(self.entries) < len(lists):
             raise ProtocolError("notes on two lists in flight with one id")
-        counters = [int(self.states["counter"][entries[0]]) for entries in lists]
-        self.clock = (max(counters) + 1 if lists else 0) & (1 << 62) - 1
+        self.clock = clock_after(int(self.states["counter"][entries[0]]) for entries in lists)
         return self._position(""), [self._taken(entries) for entries in lists]
 
     def _position(self, which: str) -> int:

@@ -22,13 +22,14 @@ import numpy as np
 
 from virtlab.memory import Bytes
 from virtlab.virtio.vhost_user.inflight import (
-    INFLIGHT_VERSION,
     SPLIT_REGION,
     SPLIT_STATE,
     Heads,
     Taken,
+    clock_after,
     column_of,
     header_of,
+    open_notes,
     states_of,
 )
 from virtlab.virtio.vhost_user.messages import ProtocolError
@@ -53,15 +54,7 @@ class SplitTracker:
         self._last = column_of(region, 0, SPLIT_REGION, "last_batch_head")
         self._used = column_of(region, 0, SPLIT_REGION, "used_idx")
         self.size = size
-        version = int(self.header["version"][0])
-        if size > count:
-            raise ProtocolError(f"a ring of {size}, and notes for chains of {count}")
-        if version not in (0, INFLIGHT_VERSION):
-            raise ProtocolError(f"notes on chains in flight of version {version}")
-        self.fresh = not version
-        if self.fresh:
-            self.header["desc_num"] = count
-            self.header["version"] = INFLIGHT_VERSION
+        self.fresh = open_notes(self.header, count, size, "chains")
         self.clock = 0
 
     def recover(self, used_idx: int) -> list[Taken]:
@@ -85,7 +78,7 @@ class SplitTracker:
         if len(left) and int(left[-1]) >= self.size:
             raise ProtocolError(f"a note on chain {left[-1]}, in a ring of {self.size}")
         counters = self.counter[left]
-        self.clock = (int(counters.max()) + 1 if len(left) else 0) & (1 << 62) - 1
+        self.clock = clock_after(counters.tolist())
         return [Taken(int(head)) for head in left[np.argsort(counters, kind="stable")]]
 
     def begin(self, used_idx: int) -> None:

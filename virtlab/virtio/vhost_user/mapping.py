@@ -43,6 +43,9 @@ _READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
 _FAILED = ctypes.c_void_p(-1).value
 
+MAX_ADDRESS = 1 << 62
+"""Addresses, and places in a file, lie below: more than any machine has."""
+
 
 def _checked(result: int | None, what: str) -> None:
     if result in (_FAILED, -1):
@@ -99,6 +102,32 @@ def _reserve(size: int) -> mmap.mmap:
         # What nobody uses any more may not have been given back yet.
         gc.collect()
         return mmap.mmap(-1, size, _PRIVATE, _READ_WRITE)
+
+
+def map_part(fd: int, offset: int, size: int, what: str) -> Bytes:
+    """(size,) uint8: the bytes of the file `fd` from `offset` on, shared. `fd` stays the caller's.
+
+    `ProtocolError` if it has not so many, or cannot be mapped. `what` says what they should be.
+    """
+    keep_size(fd, offset + size)
+    lead = offset % PAGE
+    pages = Reservation(-(-(lead + size) // PAGE) * PAGE)
+    try:
+        pages.map(0, pages.size, fd, offset - lead)
+    except OSError as error:
+        raise ProtocolError(f"{what} that cannot be mapped: {error}") from None
+    return pages.bytes[lead : lead + size]
+
+
+def sealed_file(name: str, size: int) -> int:
+    """A new file of `size` zero bytes, a memfd that keeps its size; the caller closes it.
+
+    Who has mapped a file is killed if it touches what was cut off. `name` is for who looks.
+    """
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    return fd
 
 
 def page_of(fd: int) -> int:

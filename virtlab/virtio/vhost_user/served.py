@@ -40,6 +40,7 @@ from virtlab.virtio.packed_layouts import (
     avail_bits,
     wrap_at,
 )
+from virtlab.virtio.queue_events import QueueEvents
 from virtlab.virtio.split import SplitQueue
 from virtlab.virtio.split_chain import walk as walk_split
 from virtlab.virtio.vhost_user.inflight import Heads, Taken
@@ -48,11 +49,11 @@ from virtlab.virtio.vhost_user.ledger import Ledger
 _SIZE = PACKED_DESC.itemsize
 
 
-class ServedSplit(SplitQueue):
-    """A split queue with a `ledger`. `call` tells the driver of used buffers."""
+class _Telling(QueueEvents):
+    """What both layouts have: a `ledger`, and the chains that are left from before."""
 
     def __init__(self, dma: Dma, call: Callable[[], None], ledger: Ledger) -> None:
-        super().__init__(dma, call)
+        super().__init__(dma, call, no_barrier)
         self.ledger = ledger
         self.left: deque[Taken] = deque()
         self._hushed = False
@@ -60,6 +61,18 @@ class ServedSplit(SplitQueue):
     def resume(self, left: Iterable[Taken]) -> None:
         """Give these chains first: they were in flight when the queue was last in use."""
         self.left = deque(left)
+
+    def _hush(self, take: Callable[[int | None], Batch], limit: int | None) -> Batch:
+        """What `take` gives. The chains that it takes singly are told of as a batch, once."""
+        self._hushed = True
+        try:
+            return take(limit)
+        finally:
+            self._hushed = False
+
+
+class ServedSplit(_Telling, SplitQueue):
+    """A split queue with a `ledger`. `call` tells the driver of used buffers."""
 
     def peek(self, position: int) -> Chain:
         """See `SplitQueue`. What is left from before comes first."""
@@ -81,11 +94,7 @@ class ServedSplit(SplitQueue):
         """See `SplitQueue`."""
         if self.left:
             return _left_over(self, limit)
-        self._hushed = True
-        try:
-            batch = super().pop_many(limit)
-        finally:
-            self._hushed = False
+        batch = self._hush(super().pop_many, limit)
         if len(batch):
             self.ledger.took(batch, b"")
         return batch
@@ -112,18 +121,8 @@ class ServedSplit(SplitQueue):
         self.ledger.gave(heads if isinstance(heads, Batch) else None, ids, used, written)
 
 
-class ServedPacked(PackedQueue):
+class ServedPacked(_Telling, PackedQueue):
     """A packed queue with a `ledger`. `call` tells the driver of used buffers."""
-
-    def __init__(self, dma: Dma, call: Callable[[], None], ledger: Ledger) -> None:
-        super().__init__(dma, call)
-        self.ledger = ledger
-        self.left: deque[Taken] = deque()
-        self._hushed = False
-
-    def resume(self, left: Iterable[Taken]) -> None:
-        """Give these lists first: they were in flight when the queue was last in use."""
-        self.left = deque(left)
 
     def available(self) -> bool:
         """See `PackedQueue`. What is left from before waits too."""
@@ -153,11 +152,7 @@ class ServedPacked(PackedQueue):
         if self.left:
             return _left_over(self, limit)
         position = self.last_avail
-        self._hushed = True
-        try:
-            batch = super().pop_many(limit)
-        finally:
-            self._hushed = False
+        batch = self._hush(super().pop_many, limit)
         if len(batch):
             self.ledger.took(batch, self._noted(position))
         return batch

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -228,9 +227,11 @@ class Session:
 
     def _set_backend_req_fd(self, message: Message) -> None:
         (fd,) = message.fds.lent
-        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
-            raise ProtocolError("a descriptor that is no socket")
-        sock = socket.socket(fileno=message.fds.take())
+        try:
+            sock = socket.socket(fileno=fd)
+        except OSError:
+            raise ProtocolError("a descriptor that is no socket") from None
+        message.fds.take()  # it is the socket's now
         sock.setblocking(False)
         if self.asking is not None:
             self.asking.close()

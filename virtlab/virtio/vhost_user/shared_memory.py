@@ -26,11 +26,8 @@ from typing import NamedTuple
 import numpy as np
 
 from virtlab.memory import PAGE, GuestMemory, Numbers, Region
-from virtlab.virtio.vhost_user.mapping import Reservation, keep_size, page_of
+from virtlab.virtio.vhost_user.mapping import MAX_ADDRESS, Reservation, keep_size, page_of
 from virtlab.virtio.vhost_user.messages import ProtocolError
-
-MAX_ADDRESS = 1 << 62
-"""Addresses of guest and front-end lie below: more than any processor has."""
 
 MAX_BYTES = 64 << 30
 """Bytes of guest memory, if nobody says otherwise."""

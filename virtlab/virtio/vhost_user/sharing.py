@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from virtlab.virtio.device import VirtioDevice
 from virtlab.virtio.features import Feature
 from virtlab.virtio.vhost_user.dirty_log import DirtyLog
-from virtlab.virtio.vhost_user.inflight import Inflight, check_shape, new_file
+from virtlab.virtio.vhost_user.inflight import Inflight, check_shape
 from virtlab.virtio.vhost_user.layouts import (
     INFLIGHT,
     LOG,
@@ -30,6 +30,7 @@ from virtlab.virtio.vhost_user.layouts import (
     ProtocolFeature,
     Request,
 )
+from virtlab.virtio.vhost_user.mapping import sealed_file
 from virtlab.virtio.vhost_user.messages import Message, ProtocolError, pack, rows
 from virtlab.virtio.vhost_user.session import (
     PROTOCOL,
@@ -97,20 +98,23 @@ class Sharing(Session):
 
     def _get_inflight_fd(self, message: Message) -> Answer:
         _, _, queues, size, _ = message.fields(INFLIGHT)
-        if queues > len(self.device.queue_sizes):
-            raise ProtocolError(f"{queues} queues, where there are {len(self.device.queue_sizes)}")
+        self._check_queues(queues)
         length = check_shape(queues, size, self._packed)
-        fd = new_file(length)
+        fd = sealed_file("virtlab-inflight", length)
         return Answer(pack(INFLIGHT, length, 0, queues, size, 0), [fd])
 
     def _set_inflight_fd(self, message: Message) -> None:
         length, offset, queues, size, _ = message.fields(INFLIGHT)
         if self.running:
             raise ProtocolError("other notes while a ring runs")
-        if queues > len(self.device.queue_sizes):
-            raise ProtocolError(f"{queues} queues, where there are {len(self.device.queue_sizes)}")
+        self._check_queues(queues)
         (fd,) = message.fds.lent
         self.inflight = Inflight.attach(fd, length, offset, queues, size, self._packed)
+
+    def _check_queues(self, queues: int) -> None:
+        """`ProtocolError` for notes on more queues than the device has."""
+        if queues > len(self.device.queue_sizes):
+            raise ProtocolError(f"{queues} queues, where there are {len(self.device.queue_sizes)}")
 
     @property
     def _packed(self) -> bool:

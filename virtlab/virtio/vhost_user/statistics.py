@@ -15,7 +15,7 @@ while somebody watches.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -38,17 +38,14 @@ class Statistics:
         """Notifications that were not needed, in either direction: one for each chain would be."""
         return 2 * self.requests - self.kicks - self.calls
 
-    def as_dict(self) -> dict[str, int]:
-        """All of them by name, `saved` too."""
-        return asdict(self) | {"saved": self.saved}
-
 
 class Event(NamedTuple):
     """Something that happened on ring `ring`.
 
-    `kind` is `kick`, `pop`, `push`, `call`, `quiet`, `start`, `stop`, `error`. `heads` names the
-    chains (split: descriptor, packed: buffer id); `lengths` are the bytes of their buffers, or, of
-    a `push`, those that were written. `note` says the rest in words.
+    `kind` is `kick`, `pop`, `push`, `call`, `quiet`, `start`, `stop`, `error`, or `refused`: a
+    request, of no ring. `heads` names the chains (split: descriptor, packed: buffer id); `lengths`
+    are the bytes of their buffers, or, of a `push`, those that were written. `note` says the rest
+    in words.
     """
 
     kind: str

@@ -44,8 +44,24 @@ NotesOf = tuple[Bytes, int]
 """A region of the inflight buffer, and how many states it has."""
 
 
+def _waits(fd: int) -> bool:
+    """Whether somebody can wait for `fd`; then reading and writing it does not block any more."""
+    # Files and devices are always ready: nobody can wait for them.
+    if stat.S_IFMT(os.fstat(fd).st_mode) not in (0, stat.S_IFIFO, stat.S_IFSOCK):
+        return False
+    try:
+        # The front-end's end is the same, so that does not block either. All of them expect it.
+        os.set_blocking(fd, False)
+    except OSError:
+        return False  # a place in a folder, and no more (O_PATH)
+    return True
+
+
 class EventFd:
-    """An eventfd that came from the other end, or none. It never makes anybody wait."""
+    """An eventfd that came from the other end, or none. It does not make anybody wait.
+
+    The other end could undo that, as both have the same eventfd: a front-end is trusted so far.
+    """
 
     def __init__(self) -> None:
         self.fd: int | None = None
@@ -54,14 +70,9 @@ class EventFd:
         """Have this one from now on, and own it. `ProtocolError` if it can be none."""
         self.close()
         self.fd = fd
-        if fd is None:
-            return
-        # Files and devices are always ready: nobody can wait for them.
-        if stat.S_IFMT(os.fstat(fd).st_mode) not in (0, stat.S_IFIFO, stat.S_IFSOCK):
+        if fd is not None and not _waits(fd):
             self.close()
             raise ProtocolError("a descriptor that is no eventfd")
-        # The front-end's end is the same, so that does not block either. All of them expect it.
-        os.set_blocking(fd, False)
 
     def close(self) -> None:
         """Have none."""
