@@ -537,7 +537,7 @@ show.Quiz([
 #
 # **Exercise**: tasks 5 and 6 of [problem set 6](../exercises/ps06/ps06.ipynb): routing ids and addresses of VFs, and a plan that gives functions to VMs and keeps them apart.
 #
-# **Next**: an unmodified Linux on these devices.
+# **Next**: [lesson 22](22_real_linux.ipynb), an unmodified Linux on a disk of ours.
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

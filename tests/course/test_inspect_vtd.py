@@ -225,6 +225,8 @@ def test_a_page_that_may_only_be_written_is_found_too(capsys, tmp_path):
     file.store(0x15000 + 8, 0x9000 | 2)
     told = asked(capsys, tmp_path, file)
     assert (told["read"], told["write"]) == (False, True)
+    rights = [line.split()[3] for line in lines(capsys, file.write(tmp_path)) if " -> " in line]
+    assert rights == ["-w", "r-"]
 
 
 @pytest.mark.parametrize(

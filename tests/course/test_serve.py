@@ -27,8 +27,36 @@ from virtlab.course import serve_command
 from virtlab.guest.calls import BlocksFailed
 from virtlab.virtio.blk_layouts import BlkFeature
 from virtlab.virtio.features import Feature
+from virtlab.virtio.vhost_user.loop import Loop
 
 SECTORS = len(IMAGE) // 512
+
+
+class Sleeper(Loop):
+    """A loop that only what is written to `wake_fd` wakes: as if each signal came too early."""
+
+    slept = False
+
+    def run(self):
+        self.after(10, self.overslept)
+        super().run()
+
+    def overslept(self):
+        Sleeper.slept = True
+        self.stop()
+
+    def _awake(self):
+        """No handler wakes it."""
+
+
+def test_no_signal_is_slept_through(path, image, monkeypatch):
+    """One that comes between the last look at signals and the sleep interrupts nothing."""
+    monkeypatch.setattr(serve_command, "Loop", Sleeper)
+    before = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
+    assert run_with(monkeypatch, lambda: None, "blk", image, "--socket", path)[0] == 0
+    assert not Sleeper.slept
+    assert signal.set_wakeup_fd(before) == before
 
 
 # -- a disk

@@ -12,9 +12,12 @@ from tests.course.serve_command import card_at, run, run_with
 from tests.descriptors import fd_count
 from tests.virtio.net_rig import frame
 from virtlab.backends.network import BROADCAST, Link
-from virtlab.course import serve_peer
+from virtlab.backends.switch import Switch
+from virtlab.course import serve_peer, serve_plug
 from virtlab.course.serve_peer import LENGTH, MOST, WAITING, StreamPeer
+from virtlab.course.serve_plug import Plug
 from virtlab.virtio.net import DEFAULT_MAC
+from virtlab.virtio.vhost_user.loop import Loop
 
 SECOND = DEFAULT_MAC[:5] + bytes([DEFAULT_MAC[5] + 1])
 OTHER = bytes.fromhex("02aabbccddee")
@@ -161,6 +164,53 @@ def test_a_peer_that_hangs_up_is_one_line_and_the_cards_go_on(tmp_path, monkeypa
     gone = [line for line in lines if "gone" in line]
     assert len(gone) == 1
     assert gone[0].startswith(f"{tmp_path / 'peer'}: the peer has gone: ")
+
+
+def test_a_peer_that_comes_back_is_plugged_in_again(tmp_path, monkeypatch):
+    """The cards stay what they are, and frames go both ways as before."""
+    monkeypatch.setattr(serve_plug, "AGAIN", 0.01)
+    path, where = tmp_path / "net.sock", tmp_path / "peer"
+    peers = [Peer(where)]
+
+    def client():
+        peers[0].accept()
+        with card_at(path) as card:
+            peers[0].__exit__()
+            where.unlink()
+            time.sleep(0.03)  # some tries in vain
+            with Peer(where) as peer:
+                peer.accept()
+                peer.send(packed(frame(65, DEFAULT_MAC, OTHER)))
+                assert received(card, 1) == [frame(65, DEFAULT_MAC, OTHER)]
+                card.send(frame(64, OTHER, DEFAULT_MAC))
+                assert peer.frame() == frame(64, OTHER, DEFAULT_MAC)
+
+    status, _, lines = run_with(monkeypatch, client, "net", "--socket", path, "--peer", where)
+    assert status == 0
+    told = [line.split(": ")[1] for line in lines if line.startswith(f"{where}: the peer ")]
+    assert told[:2] == ["the peer has gone", "the peer is back"]
+
+
+def test_a_peer_without_room_for_one_more_is_tried_again(tmp_path):
+    """Its queue of connections is full: a try is over at once, and leaves nothing open."""
+    path = str(tmp_path / "peer")
+    switch, loop, said = Switch(1), Loop(), []
+    with Peer(path) as peer, socket.socket(socket.AF_UNIX) as waiting:
+        plug = Plug(path, switch, 0, loop, said.append)
+        peer.accept()
+        peer.listener.listen(0)
+        waiting.connect(path)
+        before = fd_count()
+        plug._gone("a test says so")
+        plug._try()
+        assert fd_count() == before - 2  # the old connection, and its poll object
+        assert (len(said), switch.links[0].up) == (1, False)
+        peer.hang_up()
+        peer.accept()
+        plug._try()
+        assert (len(said), switch.links[0].up) == (2, True)
+        plug.close()
+        loop.close()
 
 
 def test_a_peer_that_is_not_there_is_one_line(tmp_path, capfd):

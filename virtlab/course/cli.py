@@ -72,6 +72,12 @@ COMMANDS = (
         "virtlab linux --disk disk.img --run check.sh",
     ),
     Command(
+        "record",
+        "virtlab.course.record_command",
+        "record an unmodified Linux on our disk",
+        "virtlab record run.jsonl.gz",
+    ),
+    Command(
         "bench",
         "virtlab.course.bench",
         "measure the vectorized rings against C",

@@ -4,7 +4,8 @@
     virtlab serve net --socket /tmp/net.sock --peer /tmp/gateway.sock
     virtlab serve blk a.img --socket a.sock + blk b.img --socket b.sock + net --socket n.sock
 
-A ``+`` stands between two devices. Several ``--socket`` of one ``net`` are cards on one switch.
+A ``+`` stands between two devices. Several ``--socket`` of one ``net`` are cards on one switch. A
+peer that has gone is tried again each second.
 QEMU takes a socket as a vhost-user device (``virtlab linux --blk SOCKET`` does that for you).
 
 SIGTERM, SIGINT and SIGHUP end it: what was taken is finished, the image is on the medium, the
@@ -25,7 +26,7 @@ from io import FileIO
 from virtlab.course.serve_devices import WatchOf, Workshop, check_apart
 from virtlab.course.serve_options import HERE, JSON, part_of, parts_of, sockets_of
 from virtlab.course.serve_trace import Trace
-from virtlab.course.signals import ENDS, every, on_signals
+from virtlab.course.signals import ENDS, on_signals, waking
 from virtlab.virtio.vhost_user.back_end import BackEnd
 from virtlab.virtio.vhost_user.channel import HungUp
 from virtlab.virtio.vhost_user.loop import Loop
@@ -67,11 +68,14 @@ def serve(workshop: Workshop, seconds: float) -> None:
     def report() -> None:
         for served in workshop.served:
             say(served.line(seconds))
+        workshop.loop.after(seconds, report)
 
     for line in workshop.lines:
         say(line)
+    if seconds:
+        workshop.loop.after(seconds, report)
     say("ready; Ctrl-C or SIGTERM ends it")
-    with every(seconds, lambda: workshop.loop.call(report)):
+    with waking(workshop.loop.wake_fd):
         workshop.loop.run()
 
 

@@ -25,8 +25,8 @@ from dataclasses import astuple
 from virtlab.backends.image_file import Image, WholeImage, open_image
 from virtlab.backends.switch import Switch
 from virtlab.course.cli import CommandError
-from virtlab.course.serve_peer import StreamPeer
-from virtlab.course.serve_socket import connected, listening, reason
+from virtlab.course.serve_plug import Plug
+from virtlab.course.serve_socket import listening, reason
 from virtlab.virtio.blk import VirtioBlk
 from virtlab.virtio.blk_layouts import BlkFeature
 from virtlab.virtio.device import VirtioDevice
@@ -129,15 +129,7 @@ class Workshop:
 
     def _plug(self, path: str, switch: Switch, port: int) -> None:
         """Connect whoever is at `path` to a port of the switch."""
-
-        def gone(why: str) -> None:
-            self.say(f"{path}: the peer has gone: {why}")
-            self.loop.no_more(peer.fileno())
-            switch.links[port].set_up(False)
-
-        peer = StreamPeer(connected(path), switch.ports[port], gone)
-        self.stack.callback(peer.close)
-        self.loop.also(peer.fileno(), peer.ready)
+        self.stack.callback(Plug(path, switch, port, self.loop, self.say).close)
         self.lines.append(f"{path}: the peer, port {port}")
 
     def _listen(self, path: str, device: VirtioDevice, packed: bool, watch: WatchOf) -> None:

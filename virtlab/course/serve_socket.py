@@ -27,9 +27,6 @@ from virtlab.course.cli import CommandError
 OTHERS = 0o177
 """The bits of a mode that a socket is made without: all but read and write for its owner."""
 
-PATIENCE = 1.0
-"""Seconds for somebody who listens to take a connection."""
-
 
 @contextlib.contextmanager
 def listening(path: str) -> Iterator[socket.socket]:
@@ -50,9 +47,12 @@ def listening(path: str) -> Iterator[socket.socket]:
 
 
 def connected(path: str) -> socket.socket:
-    """A socket that is connected to whoever listens at `path`. `CommandError` if nobody does."""
+    """A socket that is connected to whoever listens at `path`, at once.
+
+    `CommandError` if nobody does, or if there is no room for one more who waits.
+    """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(PATIENCE)
+    sock.setblocking(False)
     try:
         sock.connect(path)
     except OSError as error:
@@ -89,11 +89,11 @@ def _check_stale(path: str) -> None:
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
         raise CommandError(f"{path}: there is a file that is no socket: name another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PATIENCE)
+        probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             return
-        except (BlockingIOError, TimeoutError):
+        except BlockingIOError:
             pass  # so many wait that there is no room for one more
     raise CommandError(f"{path}: somebody listens there already: end that, or name another path")

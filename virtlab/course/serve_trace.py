@@ -6,7 +6,7 @@
     0.001410905 disk.sock call ring 0
 
 In a file that ends in ``.jsonl`` a line is an object: ``ns``, ``device``, ``kind``, ``ring``,
-``heads``, ``lengths``, ``note``.
+``heads``, ``lengths``, ``note``. That is a recording of events alone, which `Tape.read` takes.
 
 The idea: the rings lie in shared memory, so nobody sees what goes over them. The back-end does.
 
@@ -18,12 +18,13 @@ Times are seconds (``ns``: nanoseconds) since the trace began. Source: `Event`.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from io import FileIO
 
 from virtlab.course.serve_socket import reason
+from virtlab.hosts.tape import Moment
+from virtlab.hosts.tape_lines import line_of
 from virtlab.virtio.vhost_user.statistics import Event, Watch
 
 SECOND = 1_000_000_000
@@ -72,8 +73,4 @@ def as_object(ns: int, device: str, event: Event) -> str:
     '{"ns": 5, "device": "disk.sock", "kind": "kick", "ring": 0, "heads": [], "lengths": [], \
 "note": ""}'
     """
-    kind, ring, heads, lengths, note = event
-    fields = {"ns": ns, "device": device, "kind": kind, "ring": ring}
-    return json.dumps(
-        fields | {"heads": list(heads), "lengths": list(lengths), "note": note},
-    )
+    return line_of(Moment(ns, "event", device, event))

@@ -1,12 +1,12 @@
-"""Signals to a command: what ends it, and a clock that ticks.
+"""Signals that end a command.
 
     interruptible()              SIGTERM and SIGHUP are Ctrl-C, an exception
     on_signals(action, ENDS)     each of them is a call of `action`, where an exception is no end
-    every(5, action)             SIGALRM, each five seconds
+    waking(fd)                   none is slept through
 
 The rule that keeps it simple: afterwards each signal does what it did before.
 
-Source: signal(7), setitimer(2). Only in a process's main thread.
+Source: signal(7); Python, signal.set_wakeup_fd. Only in a process's main thread.
 """
 
 from __future__ import annotations
@@ -42,6 +42,20 @@ def on_signals(
 
 
 @contextlib.contextmanager
+def waking(fd: int) -> Iterator[None]:
+    """Have each signal written to `fd` as well, which does not block; somebody sleeps on it.
+
+    Python calls a handler when it is back from what it was doing. A signal that comes just before a
+    long sleep is not noticed by that sleep, and so its handler waits for the end of it.
+    """
+    before = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+
+
+@contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Treat a request to end, and a closed terminal, as Ctrl-C; once is enough."""
 
@@ -50,17 +64,3 @@ def interruptible() -> Iterator[None]:
 
     with on_signals(interrupt, ENDS, once=True):
         yield
-
-
-@contextlib.contextmanager
-def every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
-    """Call `action` each `seconds`; never if that is 0."""
-    if not seconds:
-        yield
-        return
-    with on_signals(action, [signal.SIGALRM]):
-        before = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, *before)

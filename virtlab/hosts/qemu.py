@@ -24,8 +24,11 @@ from virtlab.guest.programs import HALT, RESET_VECTOR
 QEMU = "qemu-system-x86_64"
 ROM_SIZE = 64 << 10
 
-COMMON = ("-accel", "tcg", "-nodefaults", "-display", "none")
+COMMON = ("-nodefaults", "-display", "none")
 """What every QEMU of ours is started with."""
+
+LAST = 2
+"""Lines of its last words: QEMU may say what is wrong, and then where to look."""
 
 GRACE = 2.0
 """Seconds that QEMU gets to end by itself."""
@@ -43,8 +46,9 @@ class _Closable(Protocol):
 class Qemu:
     """A running QEMU whose processor only halts; not `halted`, it starts QEMU's own firmware.
 
-    `program` is its path; `arguments` are added to those that every such QEMU needs. `sockets`
-    has our end of a stream for each of `names`, which is also the name of QEMU's chardev.
+    `program` is its path; `arguments` are added to those that every such QEMU needs. `accel` is
+    what runs its code. `sockets` has our end of a stream for each of `names`, which is also the
+    name of QEMU's chardev.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Qemu:
         names: Iterable[str],
         *,
         halted: bool = True,
+        accel: str = "tcg",
     ) -> None:
         pairs = {name: socket.socketpair() for name in names}
         self.sockets = {name: ours for name, (ours, _) in pairs.items()}
@@ -63,7 +68,7 @@ class Qemu:
         rom.write(bytes(RESET_VECTOR) + HALT.ljust(ROM_SIZE - RESET_VECTOR, b"\0"))
         rom.flush()
         open_things: list[_Closable] = [*self.sockets.values(), self._stderr, rom]
-        common = [*COMMON, *(["-bios", rom.name] if halted else [])]
+        common = ["-accel", accel, *COMMON, *(["-bios", rom.name] if halted else [])]
         try:
             self.process = subprocess.Popen(
                 [*_die_with_us(), program, *common, *_chardevs(theirs), *arguments],
@@ -81,14 +86,14 @@ class Qemu:
         self.end = weakref.finalize(self, _end, self.process, open_things)
 
     def last_words(self) -> str:
-        """How it ended: exit status and last line on stderr. Waits a moment for the end."""
+        """How it ended: exit status and last lines on stderr. Waits a moment for the end."""
         try:
             status = f"exit status {self.process.wait(GRACE)}"
         except subprocess.TimeoutExpired:
             status = "still running"
         self._stderr.seek(0)
         lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
-        return f"{status}: {lines[-1]}" if lines else status
+        return ": ".join([status, *lines[-LAST:]])
 
 
 def _chardevs(ends: dict[str, socket.socket]) -> list[str]:

@@ -17,7 +17,7 @@ around such functions: `AddressProbe`, `AssignBoard`, `AttackLab`, `BarLab`, `Ba
 `PresetLab`, `RaceStepper`, `RegisterViewer`, `RemapLab`, `RequestWalker`, `RingStepper`,
 `ShareLab`, `SplitLab`, `SwitchLab`, `ThresholdExplorer`, `TracePlayer`, `VfLab`, `VringLab`,
 `VtdLab`, `WalkLab`, `Quiz`, `Predict`, `Note`. What only one lesson shows, it imports from its
-module: `vtd_*`, `irq_*`, `vf_*`, `share_*`.
+module: `vtd_*`, `irq_*`, `vf_*`, `share_*`, `real_*`.
 
 Read it in this order: `palette`, `svg`, one picture (`maps`), `shell`, one widget (`probe`).
 

@@ -18,7 +18,7 @@ from typing import Any
 from virtlab.hosts.tape import Tape
 from virtlab.hosts.tape_moments import Moment
 from virtlab.show.real_follow import Follower
-from virtlab.show.real_screen import screen_picture
+from virtlab.show.real_screen import plain, screen_picture
 from virtlab.show.shell import button, entry, row, said
 from virtlab.show.svg import Picture
 
@@ -65,7 +65,7 @@ class Frames:
         if not index:
             return "Nothing is printed yet."
         new = self.data[self.ends[index - 1] : self.ends[index]]
-        words = " ".join(new.decode("utf-8", "replace").split())
+        words = " ".join(plain(new).split())
         cut = words if len(words) < 90 else f"{words[:89]}…"
         shown = f"`{cut.replace('`', chr(39))}`" if cut else "an empty line"
         return f"Piece {index} of {len(self) - 1}, after {self.ns[index] / 1e9:.2f} s: {shown}"

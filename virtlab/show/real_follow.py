@@ -55,6 +55,8 @@ class Follower(Player):
         box: Any = self
         picture, *controls, says = box.children
         more = [row(self._follow, self._tick)] if grow else []
+        if grow:
+            self._go.description = "Go to frame"  # how many there are is not known yet
         box.children = (picture, says, *controls, *more)
         self._tick.observe(lambda _: self.refresh(), "value")
         self._follow.observe(self._followed, "value")
@@ -79,7 +81,6 @@ class Follower(Player):
         self._play.max, self._go.max = most - 1, most
         self._show()
         self._play.max, self._go.max = state.length - 1, state.length
-        self._go.description = f"Go to (1 to {state.length})"
 
     def reset(self) -> None:
         """Stop following, and go back to where it started."""

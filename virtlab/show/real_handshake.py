@@ -35,13 +35,11 @@ from virtlab.show.palette import (
     YELLOW_TINT,
 )
 from virtlab.show.player import Player
+from virtlab.show.real_chapters import chapters, second_driver
 from virtlab.show.real_memory import memory_parts, memory_text, shared
 from virtlab.show.real_messages import (
     Sent,
     beside,
-    chapters,
-    second_driver,
-    sent,
     wants_reply,
     words,
 )
@@ -69,6 +67,8 @@ def handshake_picture(
     if not 0 <= index < len(session):
         raise IndexError(f"there is no message {index} among {len(session)}")
     known = said or replay(session)
+    if known.refused is not None:
+        session = session[: known.refused + 1]  # what would have come after it did not come
     start = min(max(0, index - AROUND), max(0, len(session) - 2 * AROUND - 1))
     shown = range(start, min(len(session), start + 2 * AROUND + 1))
     y = TOP + 6
@@ -189,11 +189,11 @@ def _text_line(one: Sent, current: bool) -> str:
 class Handshake(Player):
     """A recorded session under the reader's hands: step through it, and spoil one message of it.
 
-    `tape` has moments of the kind `message`. It starts where memory is shared.
+    `session` may be `handshake()`, of `real_heard`. It starts where memory is shared.
     """
 
-    def __init__(self, tape: Any) -> None:
-        self.recorded = self.session = sent(tape.moments)
+    def __init__(self, session: Sequence[Sent]) -> None:
+        self.recorded = self.session = list(session)
         self.replayed = replay(self.session)
         places = chapters(self.session)
         later = second_driver(self.session)

@@ -14,7 +14,7 @@ The rule that keeps it simple: a head may be used again as soon as it is given b
 its own thing here, a *life*, from its kick to its call.
 
 Rows are made of `kick` to `refused` (events of a ring), `request` (what a chain asked for),
-`message` (of the protocol), `command` and `console`. Shots of a ring have no row.
+`command` and `console`. Shots of a ring have no row.
 
 Source: `Event`; virtio 1.3 2.7.13, 2.7.14.
 """
@@ -30,14 +30,14 @@ import numpy as np
 import numpy.typing as npt
 
 from virtlab.hosts.tape_moments import ChainNote, Moment, Said
-from virtlab.show.real_messages import sent, words
 from virtlab.show.real_requests import request_words
+from virtlab.show.real_screen import plain
 from virtlab.virtio.vhost_user.statistics import Event
 
 Mask = npt.NDArray[np.bool_]
 
 EVENTS = ("kick", "pop", "push", "call", "quiet", "start", "stop", "error", "refused")
-OTHERS = ("request", "message", "command", "console")
+OTHERS = ("request", "command", "console")
 KINDS = EVENTS + OTHERS
 """What a row can be."""
 
@@ -105,7 +105,12 @@ class Index:
             self._event(moment.ns, moment.device, what)
         elif moment.kind in _NOTES:
             ring, heads, kind, note = _NOTES[moment.kind](moment)
-            self._row(Row(moment.ns, moment.device, kind, ring, heads, [0] * len(heads), note))
+            row = Row(moment.ns, moment.device, kind, ring, heads, [0] * len(heads), note)
+            at = self._row(row)
+            for head in heads:
+                life = self._open.get((moment.device, ring, head))
+                if life is not None:
+                    self.of_row[at] = life
 
     def _row(self, row: Row) -> int:
         self.rows.append(row)
@@ -200,7 +205,10 @@ class Index:
 
     def of_kind(self, kind: str) -> Mask:
         """(rows,) bool. `ValueError` for what is no kind of a row."""
-        return self.kind == KINDS.index(kind)
+        if kind not in KINDS:
+            raise ValueError(f"no row is a {kind!r}; there are {', '.join(KINDS)}")
+        found: Mask = self.kind == KINDS.index(kind)
+        return found
 
 
 # -- what is no event
@@ -216,12 +224,6 @@ def _request(moment: Moment) -> Noted:
     return chain.ring, [chain.head], "request", request_words(chain)
 
 
-def _message(moment: Moment) -> Noted:
-    (one,) = sent([moment])
-    arrow = "->" if one.asks else "<-"
-    return NONE, (), "message", f"{arrow} {one.name} {words(one)}".strip()
-
-
 def _said(moment: Moment) -> Noted:
     said = moment.what
     assert isinstance(said, Said)
@@ -229,13 +231,12 @@ def _said(moment: Moment) -> Noted:
 
 
 def _console(moment: Moment) -> Noted:
-    text = moment.what.decode("utf-8", "replace") if isinstance(moment.what, bytes) else ""
+    text = plain(moment.what) if isinstance(moment.what, bytes) else ""
     return NONE, (), "console", text.replace("\r", "").rstrip("\n").replace("\n", " / ")
 
 
 _NOTES: dict[str, Any] = {
     "chain": _request,
-    "message": _message,
     "said": _said,
     "console": _console,
 }

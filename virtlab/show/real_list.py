@@ -1,12 +1,12 @@
 """A tape as a list with a place in it, and the life of the chain that is there.
 
-    93.1 ms  call  ring 0                  |  head 3 of ring 0
-  > 90.2 ms  push  ring 0  3:1             |  pop     12.1 us after its kick
-    25.0 ms  pop   ring 0  3:4113          |  push    65.2 us later, 1 byte written
-                                           |  call     2.9 us later
+    0.025000  pop   ring 0  3:4113         |  the life of chain 3
+  > 0.090200  push  ring 0  3:1            |  kick
+    0.093100  call  ring 0                 |  pop     12.1 us later
+                                           |  push    65.2 us later
 
 The idea: the list is what is left by a filter. Only the rows around the place are drawn, so a tape
-of 100,000 rows is as quick as one of ten. Beside the list stands the chain: its three moments, and
+of 100,000 rows is as quick as one of ten. Beside the list stands the chain: its four moments, and
 the times between them.
 
 The rule that keeps it simple: a filter is a value, and what it leaves is an array of row numbers.
@@ -119,7 +119,7 @@ def life_words(index: Index, row: int) -> str:
         return ""
     head = index.lives.head[index.of_row[row]]
     parts = [f"`{step.what}` {_after(step.after)} later" for step in steps[1:]]
-    start = f"Chain {head}: `{steps[0].what}` at {_ms(index.rows[steps[0].row].ns)}"
+    start = f"Chain {head}: `{steps[0].what}` at {_time(index.rows[steps[0].row].ns)} s"
     return f"{start}{''.join(', ' + part for part in parts)}."
 
 
@@ -137,7 +137,12 @@ def list_picture(
     shown = rows[start : start + ROWS].tolist()
     here = int(rows[at])
     top = TOP + 28
-    parts = [caption(TOP + 4, f"row {at + 1} of {len(rows)}; the tape has {len(index)}")]
+    parts = [
+        caption(
+            TOP + 4,
+            f"row {at + 1} of {len(rows)}; the tape has {len(index)}. Times are in seconds.",
+        )
+    ]
     for n, number in enumerate(shown):
         parts.append(_row(top + n * _ROW, index.rows[number], number == here))
     bottom = top + max(len(shown), ROWS) * _ROW
@@ -154,7 +159,7 @@ def _row(y: float, row: Row, current: bool) -> str:
     parts = []
     if current:
         parts.append(rect(MARGIN - 6, y, _LIST + 12, _ROW - 2, YELLOW_TINT, INK, 4, 2))
-    parts.append(write(MARGIN + 92, y + 17, _ms(row.ns), SMALL, MUTED, "end", mono=True))
+    parts.append(write(MARGIN + 92, y + 17, _time(row.ns), SMALL, MUTED, "end", mono=True))
     parts.append(rect(MARGIN + 102, y + 2, _TAG, 20, TINTS.get(row.kind, GREY_TINT), FAINT, 4, 1))
     middle = MARGIN + 102 + _TAG / 2
     parts.append(write(middle, y + 17, row.kind, SMALL, INK, "middle", current))
@@ -178,7 +183,7 @@ def what_words(row: Row) -> str:
 def _panel(y: float, index: Index, at: int) -> list[str]:
     """The row in full, and its chain's life as a ladder."""
     row, wide = index.rows[at], WIDTH - MARGIN - _PANEL
-    parts = [write(_PANEL, y + 16, f"{row.kind} at {_ms(row.ns)}", BODY, INK, bold=True)]
+    parts = [write(_PANEL, y + 16, f"{row.kind} at {_time(row.ns)} s", BODY, INK, bold=True)]
     listed = _said(row, int(wide / breadth("n", SMALL)))
     for n, words in enumerate(listed):
         parts.append(write(_PANEL, y + 40 + 20 * n, words, SMALL, MUTED))
@@ -216,11 +221,12 @@ def _said(row: Row, most: int) -> list[str]:
 
 def _line(row: Row, current: bool) -> str:
     mark = ">" if current else " "
-    return f"{mark} {_ms(row.ns):>12}  {row.kind:<8} {what_words(row)}".rstrip()
+    return f"{mark} {_time(row.ns):>12}  {row.kind:<8} {what_words(row)}".rstrip()
 
 
-def _ms(ns: int) -> str:
-    return f"{ns / 1e6:.3f} ms"
+def _time(ns: int) -> str:
+    """Seconds, to the microsecond."""
+    return f"{ns / 1e9:.6f}"
 
 
 def _after(ns: int) -> str:

@@ -129,7 +129,7 @@ def memory_parts(y: float, memory: Shared, places: Sequence[Place]) -> tuple[lis
         parts.append(_row(top + number_ * _ROW, each, number_ < many))
     top += len(kept) * _ROW
     if many == 1:
-        parts.append(_file(top + 8, memory))
+        parts.append(_region(top + 8, memory))
         top += 8 + _BAR + 22
     return parts, top
 
@@ -146,13 +146,13 @@ def _row(y: float, each: Row, whole: bool) -> str:
     return "".join(parts)
 
 
-def _file(y: float, memory: Shared) -> str:
-    """The file as a bar, and where in it the ring lies."""
+def _region(y: float, memory: Shared) -> str:
+    """The region as a bar, and where in it the ring lies."""
     (piece,) = memory.pieces
     left, wide = MARGIN + _NAME, 4 * _COLUMN
     parts = [
         rect(left, y, wide, _BAR, GREEN_TINT, INK, 3),
-        write(MARGIN, y + 17, "the file", SMALL),
+        write(MARGIN, y + 17, "the region", SMALL),
     ]
     parts.append(write(left + wide + 12, y + 17, size_words(piece.size), SMALL, MUTED))
     inside = [user - piece.user for _, user in memory.ring[:1]]

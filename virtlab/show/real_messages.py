@@ -7,15 +7,14 @@ The idea: a recorded session has each message as its bytes, and beside them what
 were: a file of so many bytes, an eventfd, a socket. The layouts that the back-end reads them with
 turn them into words here.
 
-The rule that keeps it simple: a message is said by what it is, never by what follows from it. The
-chapters of a handshake are found by the requests with which they begin.
+The rule that keeps it simple: a message is said by what it is, never by what follows from it.
 
 Source: vhost-user.rst, "Message Specification", "Front-end message types".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from virtlab.show.maps import size_words
@@ -33,7 +32,6 @@ from virtlab.virtio.vhost_user.layouts import (
     PROTOCOL_FEATURES,
     REGION,
     SINGLE_REGION,
-    U64,
     VRING_ADDR,
     VRING_STATE,
     ProtocolFeature,
@@ -73,22 +71,6 @@ class Sent(NamedTuple):
     def message(self) -> Message:
         """The same as the back-end meets it, but for its descriptors."""
         return Message(self.request, self.flags, self.payload, Descriptors())
-
-
-def sent(moments: Iterable[Any]) -> list[Sent]:
-    """The messages of a tape, in order."""
-    return [
-        Sent(
-            each.ns,
-            each.way == "asks",
-            each.request,
-            each.flags,
-            each.payload,
-            tuple((kind, size) for kind, size in each.fds),
-        )
-        for each in moments
-        if each.kind == "message"
-    ]
 
 
 # -- a message in words
@@ -240,43 +222,3 @@ _ANSWERS: Mapping[int, Callable[[Message], str]] = {
     R.GET_CONFIG: _capacity,
     R.GET_INFLIGHT_FD: _inflight,
 }
-
-# -- chapters
-
-CHAPTERS = (
-    ("come to terms", R.GET_FEATURES),
-    ("what the disk is", R.GET_CONFIG),
-    ("share memory", R.ADD_MEM_REG),
-    ("share memory", R.SET_MEM_TABLE),
-    ("start the ring", R.SET_VRING_NUM),
-    ("stop the ring", R.GET_VRING_BASE),
-)
-"""Parts of a handshake, and the request with which each first begins."""
-
-
-def chapters(session: Sequence[Sent]) -> dict[str, int]:
-    """Where each part first begins: the index of its message. A part that never comes has none."""
-    found: dict[str, int] = {}
-    for name, request in CHAPTERS:
-        at = next((n for n, one in enumerate(session) if one.request == request), None)
-        if at is not None:
-            found.setdefault(name, at)
-    return found
-
-
-def second_driver(session: Sequence[Sent]) -> int:
-    """Where the driver after the firmware's begins: the first SET_FEATURES after a stop, or 0."""
-    stopped = [n for n, one in enumerate(session) if one.request == R.GET_VRING_BASE]
-    after = range(stopped[0], len(session)) if stopped else range(0)
-    return next((n for n in after if session[n].request == R.SET_FEATURES), 0)
-
-
-def drivers(session: Sequence[Sent]) -> list[int]:
-    """What each driver took, as feature words: the last SET_FEATURES before its ring started."""
-    taken, last = [], 0
-    for one in session:
-        if one.asks and one.request == R.SET_FEATURES:
-            last = one.message.fields(U64)[0]
-        elif one.asks and one.request == R.SET_VRING_KICK:
-            taken.append(last)
-    return taken

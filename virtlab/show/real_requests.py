@@ -13,10 +13,12 @@ Source: virtio 1.3 5.2.6.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from virtlab.hosts.tape_moments import ChainNote
+from virtlab.show.tables import Table
 from virtlab.virtio.blk_layouts import REQUEST, SECTOR, BlkStatus, BlkType
 from virtlab.virtio.layouts import packer
 
@@ -76,3 +78,15 @@ def pieces_words(pieces: Sequence[tuple[int, bool]]) -> str:
         many = len(list(same))
         parts.append(f"{f'{many} x ' if many > 1 else ''}{length} {'w' if write else 'r'}")
     return " · ".join(parts)
+
+
+def request_table(chains: Iterable[ChainNote], caption: str = "What Linux asked for") -> Table:
+    """How many requests of each kind, and the bytes of their buffers, heads and status included."""
+    many, size = Counter[str](), Counter[str]()
+    for chain in chains:
+        kind = request_type(chain.data)
+        name = NAMES.get(BlkType(kind), f"type {kind}") if kind in set(BlkType) else "others"
+        many[name] += 1
+        size[name] += sum(length for length, _ in chain.pieces)
+    rows = [(name, f"{count}", f"{size[name]}") for name, count in sorted(many.items())]
+    return Table(caption, ("request", "how many", "bytes"), tuple(rows))

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 from virtlab.hosts.tape import Tape
 from virtlab.hosts.tape_moments import Counts, Moment, Said
 from virtlab.hosts.tape_shot import RingShot
+from virtlab.show.real_chain import Look
 from virtlab.show.real_console import LIVE
 from virtlab.show.real_follow import Follower
-from virtlab.show.real_look import Look, look
+from virtlab.show.real_look import look
 from virtlab.show.real_ring_picture import in_words, ring_picture
 from virtlab.show.svg import Picture, picture
 from virtlab.virtio.vhost_user.statistics import Event
@@ -83,6 +84,12 @@ def second_before(found: list[Frame], index: int) -> Counts:
     first = bisect_left(found, frame.ns - SECOND, hi=index, key=lambda each: each.ns)
     start = found[first - 1].counts if first else Counts()
     return frame.counts.minus(start)
+
+
+def busiest(found: list[Frame]) -> int:
+    """The first frame with the most chains on their way. `ValueError` if there is no frame."""
+    on_their_way = [frame.shot.added - frame.shot.used for frame in found]
+    return on_their_way.index(max(on_their_way))
 
 
 def frame_picture(found: list[Frame], index: int, title: str = "Linux's ring") -> Picture:

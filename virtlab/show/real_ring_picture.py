@@ -31,7 +31,7 @@ from virtlab.show.palette import (
     WHITE,
     WIDTH,
 )
-from virtlab.show.real_look import Chain, Look, Owner
+from virtlab.show.real_chain import LATEST, Chain, Look, Owner
 from virtlab.show.svg import TOP, Picture, breadth, element, fit, number, picture, rect, write
 
 TINTS = {Owner.DRIVER: GREY_TINT, Owner.EXPOSED: ORANGE_TINT, Owner.DEVICE: SKY_TINT}
@@ -46,8 +46,6 @@ _WIDE = WIDTH - 2 * MARGIN
 _ROW = 26.0
 _COLUMNS = (70.0, 60.0, 120.0, 250.0)
 """The breadths of position, head, owner and request; the pieces have the rest."""
-
-LATEST = 6
 
 
 def columns_of(size: int) -> int:
@@ -115,7 +113,7 @@ def _grid(y: float, look: Look, old: Look) -> tuple[list[str], float]:
     parts = [write(MARGIN, y + 4, f"{kind}: {look.size}", BODY, INK, bold=True)]
     parts.append(_legend(y + 4))
     top = y + 16
-    plain, edged = [], []
+    plain, edged = list[str](), list[str]()
     for slot, owner in enumerate(look.owners):
         x, row = MARGIN + (slot % many) * wide, top + (slot // many) * tall
         stroke, weight, dash = EDGES[owner]
@@ -231,7 +229,7 @@ def _rates(y: float, rates: Sequence[tuple[str, Counts]]) -> list[str]:
     """A row for each, in columns."""
     heads = ("", "requests", "batches", "kicks", "calls", "notifications saved")
     wide = (200.0, 110.0, 110.0, 110.0, 110.0, 240.0)
-    rows = [heads]
+    rows: list[tuple[str, ...]] = [heads]
     for name, each in rates:
         spared = f"{saved(each)} of {2 * each.requests}"
         rows.append(

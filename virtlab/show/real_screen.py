@@ -44,12 +44,17 @@ def terminal(data: bytes, columns: int = COLUMNS, lines: int = LINES) -> list[st
     >>> terminal(b"Writing 0/2\b\b\b   \b\b\bdone\r\nlinux# ")
     ['Writing done', 'linux# ']
     """
-    text = _ESCAPE.sub("", data[-TAIL:].decode("utf-8", "replace"))
+    text = plain(data[-TAIL:])
     found: list[str] = []
     for raw in text.split("\n"):
         words = visible(_typed(raw))
         found += [words[at : at + columns] for at in range(0, max(1, len(words)), columns)]
     return found[-lines:]
+
+
+def plain(data: bytes) -> str:
+    """Bytes as text, without escape sequences."""
+    return _ESCAPE.sub("", data.decode("utf-8", "replace"))
 
 
 def _typed(raw: str) -> str:

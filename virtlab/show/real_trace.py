@@ -26,7 +26,7 @@ import numpy.typing as npt
 from virtlab.hosts.tape import Tape
 from virtlab.hosts.tape_moments import Moment
 from virtlab.show.real_figures import figures, figures_picture
-from virtlab.show.real_index import KINDS, Index
+from virtlab.show.real_index import KINDS, NONE, Index
 from virtlab.show.real_list import Filter, chosen, life_words, list_picture, what_words
 from virtlab.show.shell import (
     Shell,
@@ -45,6 +45,9 @@ from virtlab.show.shell import (
 
 PAGE = 10
 """Rows that the larger steps pass."""
+
+FAR = 1 << 40
+"""More rows than there are."""
 
 ALL = Filter()
 """What leaves every row."""
@@ -71,12 +74,15 @@ def filtered(state: State, rows: npt.NDArray[np.int64], here: int, wanted: Filte
 
 
 class TraceView(Shell):
-    """The moments of a tape, in a list that can be filtered. `start` is the row shown first."""
+    """The moments of `source` in a list that can be filtered. `start` is the row shown first.
 
-    def __init__(
-        self, tape: Tape | Iterable[Moment], title: str = "A trace", start: int = 0
-    ) -> None:
-        self.index = Index(tape.moments if isinstance(tape, Tape) else tape)
+    `source` is a `Tape`, a list of moments, or a session of `virtlab.hosts.live`. What a session
+    has done since is seen by `read_again`.
+    """
+
+    def __init__(self, source: Any, title: str = "A trace", start: int = 0) -> None:
+        self.source = source
+        self.index = Index(moments_of(source))
         self.title = title
         self._rows = chosen(self.index, ALL)
         self.first = self.state = moved(State(), len(self._rows), start)
@@ -126,27 +132,45 @@ class TraceView(Shell):
         self._rows = chosen(self.index, ALL)
         self._take(self.first)
 
+    def read_again(self) -> None:
+        """What the source has by now, with the same filter, at the same place.
+
+        A filter for what is not there any more is taken away: a long session keeps its end alone.
+        """
+        self.index = Index(moments_of(self.source))
+        kinds, rings = _kinds(self.index), _rings(self.index)
+        wanted = self.state.wanted
+        if wanted.kind not in dict(kinds):
+            wanted = wanted._replace(kind=None)
+        if wanted.ring not in self.index.rings:
+            wanted = wanted._replace(ring=None)
+        self._rows = chosen(self.index, wanted)
+        self._following = True
+        self._kind.options, self._ring.options = kinds, rings
+        self._go.max = max(1, len(self.index))
+        self._take(moved(replace(self.state, wanted=wanted), len(self._rows), 0))
+
     # -- the shell
 
     def _moves(self) -> Any:
         steps = {
-            "First": -len(self.index),
+            "First": -FAR,
             f"Back {PAGE}": -PAGE,
             "Back": -1,
             "Step": 1,
             f"Step {PAGE}": PAGE,
-            "Last": len(self.index),
+            "Last": FAR,
         }
         buttons = [button(words, partial(self.go, step)) for words, step in steps.items()]
         self._go = number_box("Go to", self.state.at + 1, max(1, len(self.index)), "19em")
-        return row(*buttons, self._go, button("Reset", self.reset))
+        self._go.description = "Go to row"  # how many there are, the picture says
+        again = button("Read again", self.read_again, "What was recorded since")
+        lives = [again] if hasattr(self.source, "tape") else []
+        return row(*buttons, self._go, *lives, button("Reset", self.reset))
 
     def _filters(self) -> Any:
-        rings = [("all", None), *((str(ring), ring) for ring in self.index.rings)]
-        kinds = sorted(set(self.index.kind.tolist()))
-        named = [("all", None), *((KINDS[kind], KINDS[kind]) for kind in kinds)]
-        self._kind = choice("Kind", named, None)
-        self._ring = choice("Ring", rings, None)
+        self._kind = choice("Kind", _kinds(self.index), "")
+        self._ring = choice("Ring", _rings(self.index), NONE)
         self._head = entry("Head", "")
         self._text = entry("Text", "")
         self._head.layout.width = "9em"
@@ -175,18 +199,22 @@ class TraceView(Shell):
         typed = self._head.value.strip()
         head = whole(typed) if typed else None
         if typed and head is None:
+            self._take(self.state)  # the box has again what it had
             self._says.value = said(f"{quoted(typed)} is no head: write a number such as `3`.")
             return
-        self.filter(Filter(self._kind.value, self._ring.value, head, self._text.value.strip()))
+        ring = None if self._ring.value == NONE else self._ring.value
+        self.filter(Filter(self._kind.value or None, ring, head, self._text.value.strip()))
 
     def _take(self, state: State) -> None:
         """Another state; the controls follow, and are not taken for the reader's."""
         self.state = state
         self._following = True
         try:
-            self._kind.value, self._ring.value = state.wanted.kind, state.wanted.ring
-            self._head.value = "" if state.wanted.head is None else str(state.wanted.head)
-            self._text.value, self._what.value = state.wanted.text, state.figures
+            kind, ring, head, text = state.wanted
+            self._kind.value = kind or ""
+            self._ring.value = NONE if ring is None else ring
+            self._head.value = "" if head is None else str(head)
+            self._text.value, self._what.value = text, state.figures
             self._go.value = min(state.at + 1, self._go.max)
         finally:
             self._following = False
@@ -200,6 +228,22 @@ class TraceView(Shell):
             return
         self._picture.value = shown(list_picture(self.index, self._rows, self.state.at, self.title))
         self._says.value = said(explain(self.index, self._rows, self.state))
+
+
+def moments_of(source: Any) -> Iterable[Moment]:
+    """The moments of a tape, of a session, or those that are given themselves."""
+    tape = getattr(source, "tape", source)
+    return tape.moments if isinstance(tape, Tape) else tape
+
+
+def _kinds(index: Index) -> list[tuple[str, str]]:
+    """What the list of kinds offers: those that there are."""
+    there = sorted(set(index.kind.tolist()))
+    return [("all", ""), *((KINDS[kind], KINDS[kind]) for kind in there)]
+
+
+def _rings(index: Index) -> list[tuple[str, int]]:
+    return [("all", NONE), *((str(ring), ring) for ring in index.rings)]
 
 
 def explain(index: Index, rows: npt.NDArray[np.int64], state: State) -> str:

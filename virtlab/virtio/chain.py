@@ -15,11 +15,10 @@ Source: virtio 1.3 2.7.4, 2.7.5, 2.7.13.1 (split), 2.8.6, 2.8.18 (packed).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from virtlab.errors import DmaFault, GuestError
-from virtlab.memory import PAGE, Dma
+from virtlab.memory import PAGE, Dma, is_flat
 from virtlab.virtio.layouts import MAX_BYTES
 
 ADDRESSES = 1 << 64
@@ -132,7 +131,7 @@ def check_buffers(buffers: Sequence[Buffer], rings: Sequence[Span], clauses: Cla
             raise GuestError("a readable buffer behind a writable one", clauses.order)
         writing = buffer.write
         # A part of the queue is written by driver or device, as its part says, and by no other way.
-        if writing and any(overlap((buffer.addr, buffer.length), ring) for ring in rings):
+        if writing and _meets(buffer, rings):
             raise GuestError(f"a writable buffer over the queue: {buffer.addr:#x}", clauses.ring)
         # All buffers of a chain together have at most 2**32 bytes.
         total += buffer.length
@@ -166,21 +165,34 @@ def check_memory(dma: Dma, buffers: Sequence[Buffer], clauses: Clauses) -> None:
 
     What the device shall read must be memory that it may read, and so with what it shall write.
     """
+    # Both say the same; of an array no view need be made.
+    look = dma.offset if is_flat(dma) else dma.view
     for buffer in buffers:
         try:
-            dma.view(buffer.addr, buffer.length, buffer.write)
+            look(buffer.addr, buffer.length, buffer.write)
         except DmaFault as fault:
             with guests_memory(clauses.address):
                 _view_pages(dma, buffer, fault)
 
 
-@contextmanager
-def guests_memory(spec: str) -> Iterator[None]:
-    """What the guest's addresses make fault inside becomes the guest's mistake."""
-    try:
-        yield
-    except DmaFault as fault:
-        raise GuestError(str(fault), spec) from fault
+class guests_memory:  # noqa: N801 - it is used as a function is
+    """What the guest's addresses make fault inside becomes the guest's mistake, against `spec`.
+
+    A class, and no generator: it stands round each access of a request, and so takes a third of
+    the time.
+    """
+
+    __slots__ = ("spec",)
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+
+    def __enter__(self) -> None:
+        """Nothing happens yet."""
+
+    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
+        if isinstance(fault, DmaFault):
+            raise GuestError(str(fault), self.spec) from fault
 
 
 def _view_pages(dma: Dma, buffer: Buffer, fault: DmaFault) -> None:
@@ -195,6 +207,15 @@ def _view_pages(dma: Dma, buffer: Buffer, fault: DmaFault) -> None:
         size = min(end - addr, PAGE - addr % PAGE)
         dma.view(addr, size, buffer.write)
         addr += size
+
+
+def _meets(buffer: Buffer, spans: Sequence[Span]) -> bool:
+    """Whether it has a byte in common with any of them; this is asked of every buffer."""
+    start, end = buffer.addr, buffer.addr + buffer.length
+    for first, length in spans:  # noqa: SIM110 - any() takes three times as long
+        if first < end and start < first + length:
+            return True
+    return False
 
 
 def overlap(one: Span, other: Span) -> bool:

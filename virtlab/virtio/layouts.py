@@ -16,6 +16,7 @@ Source: virtio 1.3 2.7 to 2.7.10, and the header in its appendix (`virtio_ring.h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple, Self
@@ -98,6 +99,12 @@ def offset_of(layout: DType, field: str) -> int:
     return int(layout.fields[field][1])
 
 
+@lru_cache
+def _in_ring(ring: Callable[[int], DType], size: int, field: str) -> int:
+    """Bytes from the start of a ring to `field`: each request asks for some of them again."""
+    return offset_of(ring(size), field)
+
+
 def need_event(event: int, new: int, old: int) -> bool:
     """Whether an index that went from `old` to `new` passed entry `event`: all modulo 65536.
 
@@ -177,11 +184,11 @@ class SplitRings(NamedTuple):
 
     def avail_field(self, field: str) -> int:
         """The address of a field of the available ring: `flags`, `idx`, `ring`, `used_event`."""
-        return self.avail + offset_of(avail_ring(self.size), field)
+        return self.avail + _in_ring(avail_ring, self.size, field)
 
     def used_field(self, field: str) -> int:
         """The address of a field of the used ring: `flags`, `idx`, `ring`, `avail_event`."""
-        return self.used + offset_of(used_ring(self.size), field)
+        return self.used + _in_ring(used_ring, self.size, field)
 
     def avail_at(self, position: int) -> int:
         """The address of the entry at `position`, which runs free and is reduced here."""

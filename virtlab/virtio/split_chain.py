@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from virtlab.errors import GuestError
-from virtlab.memory import Dma
+from virtlab.errors import DmaFault, GuestError
+from virtlab.memory import PAGE, Dma
 from virtlab.virtio.chain import (
     ADDRESSES,
     Buffer,
@@ -52,7 +52,7 @@ CLAUSES = Clauses(
 )
 """Where the split ring's chapter has the rules about buffers."""
 
-_unpack = packer(DESC).unpack
+_unpack, _unpack_from = packer(DESC).unpack, packer(DESC).unpack_from
 
 
 class Descriptor(NamedTuple):
@@ -115,6 +115,7 @@ def _follow(
 ) -> Iterator[Descriptor]:
     """Each descriptor of `table` from `index` on, along `next`, for a queue of `size`."""
     left = min(table.entries, size)
+    copy = _copy(dma, table) if table.indirect else b""
     while True:
         # `next` is the index of a descriptor in the same table.
         if index >= table.entries:
@@ -123,7 +124,7 @@ def _follow(
         if not left:
             raise _endless(table, size)
         left -= 1
-        descriptor = _read(dma, table, index)
+        descriptor = _of(copy, index) if copy else _read(dma, table, index)
         # Only one table a chain: a descriptor in a table does not refer to another.
         if table.indirect and descriptor.flags & INDIRECT:
             raise GuestError("an indirect table in an indirect table", "virtio 1.3 2.7.5.3.1")
@@ -141,6 +142,28 @@ def _read(dma: Dma, table: Table, index: int) -> Descriptor:
     with guests_memory(CLAUSES.address):
         raw = dma.read(table.addr + index * DESC.itemsize, DESC.itemsize)
     return Descriptor(*_unpack(raw))
+
+
+def _copy(dma: Dma, table: Table) -> bytes:
+    """All of an indirect table that lies in one page, in one read; else nothing.
+
+    Most do, and one read costs as much as that of one descriptor. In a page all bytes may be read
+    or none, so nothing is refused that would have been read one by one.
+    """
+    length = table.entries * DESC.itemsize
+    if table.addr % PAGE + length > PAGE:
+        return b""
+    try:
+        return dma.read(table.addr, length)
+    except DmaFault as fault:
+        # One with a code is a record of a unit, which none repeats. Else memory may end in there.
+        if fault.code:
+            raise GuestError(str(fault), CLAUSES.address) from fault
+        return b""
+
+
+def _of(copy: bytes, index: int) -> Descriptor:
+    return Descriptor(*_unpack_from(copy, index * DESC.itemsize))
 
 
 def _table(descriptor: Descriptor, features: Features) -> Table:

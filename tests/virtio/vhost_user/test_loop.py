@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -13,6 +14,7 @@ from tests.virtio.devices import Echo
 from tests.virtio.vhost_user.front_end import DATA, FrontEnd
 from tests.virtio.vhost_user.world import World
 from virtlab.virtio.features import from_bits
+from virtlab.virtio.vhost_user import loop as loop_module
 from virtlab.virtio.vhost_user.back_end import BackEnd
 from virtlab.virtio.vhost_user.channel import Channel, HungUp
 from virtlab.virtio.vhost_user.layouts import NOFD, PROTOCOL_FEATURES, U64, Request
@@ -295,6 +297,75 @@ def test_another_thread_may_have_something_done_in_the_loop(tmp_path):
         assert where == [host.thread]
 
 
+class Hours:
+    """A clock that stands, and goes on by as long as somebody waits."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.waited = 1000.0, []
+        monkeypatch.setattr(loop_module.time, "monotonic", lambda: self.now)
+
+    def stands_in(self, loop):
+        """Waiting takes no time here; where nothing ends it, nobody waits."""
+
+        def select(timeout):
+            self.waited.append(timeout)
+            self.now += timeout or 0
+            return []
+
+        loop._selector.select = select
+
+
+def test_things_are_done_at_their_time_and_once(monkeypatch):
+    hours, loop, done = Hours(monkeypatch), Loop(), []
+    hours.stands_in(loop)
+    loop.after(3, lambda: done.append("late"))
+    loop.after(1, lambda: done.append("early"))
+    loop.after(1, lambda: done.append("second"))
+    loop.turn(0.5)
+    assert (hours.waited.pop(), done) == (0.5, [])
+    loop.turn()
+    assert (hours.waited.pop(), done) == (0.5, ["early", "second"])
+    loop.turn()
+    assert (hours.waited.pop(), done) == (2.0, ["early", "second", "late"])
+    loop.turn()
+    assert hours.waited.pop() is None
+    assert len(done) == 3
+    loop.close()
+
+
+def test_what_is_overdue_keeps_nobody_waiting_and_may_ask_for_more(monkeypatch):
+    hours, loop, done = Hours(monkeypatch), Loop(), []
+    hours.stands_in(loop)
+
+    def again():
+        done.append(hours.now)
+        loop.after(2, again)
+
+    loop.after(2, again)
+    hours.now += 10
+    for _ in range(3):
+        loop.turn()
+    assert hours.waited == [0.0, 2.0, 2.0]
+    assert done == [1010.0, 1012.0, 1014.0]
+    loop.close()
+
+
+def test_a_time_does_not_wait_for_a_descriptor_nor_one_for_it():
+    reader, writer = os.pipe()
+    loop, done = Loop(), []
+    loop.also(reader, lambda: done.append(os.read(reader, 100)))
+    loop.after(60, lambda: done.append("time"))
+    os.write(writer, b"now")
+    loop.turn(60)
+    assert done == [b"now"]
+    loop.after(0.001, lambda: done.append("soon"))
+    loop.turn(60)
+    assert done == [b"now", "soon"]
+    os.close(reader)
+    os.close(writer)
+    loop.close()
+
+
 def test_it_may_be_woken_more_often_than_it_hears():
     loop, done = Loop(), []
     for number in range(5000):
@@ -303,6 +374,49 @@ def test_it_may_be_woken_more_often_than_it_hears():
     assert done == list(range(5000))
     loop.stop()
     loop.run()
+    loop.close()
+
+
+class Full:
+    """A listener where somebody waits, in a process without a free descriptor; then with one."""
+
+    def __init__(self, listener, tries=1):
+        self.listener, self.tries, self.asked = listener, tries, 0
+
+    def fileno(self):
+        return self.listener.fileno()
+
+    def accept(self):
+        self.asked += 1
+        if self.asked <= self.tries:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self.listener.accept()
+
+    def setblocking(self, on):
+        self.listener.setblocking(on)
+
+    def close(self):
+        self.listener.close()
+
+
+def test_without_a_free_descriptor_nobody_is_let_in_and_the_loop_does_not_spin(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop_module, "LATER", 0.01)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "socket"))
+    listener.listen()
+    full, loop = Full(listener), Loop()
+    service = loop.listen(full, lambda sock: BackEnd(Echo(), sock))
+    with socket.socket(socket.AF_UNIX) as first:
+        first.connect(str(tmp_path / "socket"))
+        loop.turn(10)
+        assert (full.asked, service.back_end) == (1, None)
+        loop.turn(10)  # the time comes, and nothing else
+        assert full.asked == 1
+        loop.turn(10)
+        assert full.asked == 2
+        assert service.back_end is not None
     loop.close()
 
 

@@ -12,7 +12,7 @@ from tests.virtio.vhost_user.front_end import DATA, FrontEnd, memfd, room
 from virtlab.errors import GuestError
 from virtlab.guest.virtio_device import RING_FEATURES, VirtioDriver
 from virtlab.virtio.batch import WHOLE
-from virtlab.virtio.device import VirtioDevice
+from virtlab.virtio.device import RequestDevice, VirtioDevice
 from virtlab.virtio.features import Feature
 from virtlab.virtio.vhost_user.dirty_log import DirtyLog
 from virtlab.virtio.vhost_user.inflight import Taken
@@ -114,6 +114,101 @@ def test_every_chain_is_noted_once(layout, name):
     assert all(bits[DATA // 4096 + number] for number in range(1, 8))
     os.close(fd)
     front.close()
+
+
+class Answers(Told, RequestDevice):
+    """Its driver waits for answers."""
+
+
+def all_of_it(queue):
+    while len(batch := queue.pop_many()):
+        queue.push_many(batch, 3)
+
+
+def told_of(kind, layout, exact, count=7, laps=5):
+    """What is told of the last of some laps: in each, `count` chains wait at once.
+
+    This driver looks when all are done. With EVENT_IDX it asks to hear of the first alone.
+    """
+    events = []
+    front = FrontEnd(kind(all_of_it, False), watch=events.append)
+    driver = VirtioDriver(front.cpu, front, room())
+    driver.begin()
+    without = {Feature.RING_PACKED} if layout == "split" else set()
+    driver.negotiate(RING_FEATURES - without - (set() if exact else {Feature.RING_EVENT_IDX}))
+    queue = driver.add_queue(0, 32)
+    driver.ready()
+    for _ in range(laps):
+        events.clear()
+        for number in range(1, count + 1):
+            at = DATA + 4096 * number
+            queue.add_buf([(DATA, 4)], [(at, 3), (at + 100, 2)], number)
+        queue.kick()
+        assert sorted(queue.get_buf()[0] for _ in range(count)) == list(range(1, count + 1))
+    kinds = [event for event in events if event.kind in ("pop", "push", "call", "quiet")]
+    front.close()
+    counts = front.back_end.statistics
+    assert counts.quiet == counts.batches - counts.calls
+    return [f"{event.kind} {len(event.heads) or ''}".strip() for event in kinds]
+
+
+def portions(*sizes, exact=False):
+    """The events of these portions."""
+    last = ["quiet" if exact and number else "call" for number in range(len(sizes))]
+    return [
+        event
+        for size, word in zip(sizes, last, strict=True)
+        for event in (f"pop {size}", f"push {size}", word)
+    ]
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["", "event_idx"])
+@pytest.mark.parametrize("layout", ["split", "packed"])
+@pytest.mark.parametrize(
+    ("first", "data", "sizes"),
+    [
+        (16, 1 << 20, [7]),
+        (2, 1 << 20, [2, 4, 1]),
+        (16, 7 * 9, [7]),
+        (16, 4 * 9, [4, 3]),
+        (16, 3, [1] * 7),
+    ],
+)
+def test_who_waits_is_told_of_each_portion(exact, layout, first, data, sizes, monkeypatch):
+    """How much data a chain has is known from the lap before. The number doubles within a lap."""
+    monkeypatch.setattr("virtlab.virtio.vhost_user.portions.FIRST", first)
+    monkeypatch.setattr("virtlab.virtio.vhost_user.portions.DATA", data)
+    assert told_of(Answers, layout, exact) == portions(*sizes, exact=exact)
+
+
+@pytest.mark.parametrize("layout", ["split", "packed"])
+def test_a_device_that_answers_nobody_takes_all_at_once(layout, monkeypatch):
+    monkeypatch.setattr("virtlab.virtio.vhost_user.portions.FIRST", 2)
+    assert told_of(Told, layout, exact=True) == portions(7)
+
+
+@pytest.mark.parametrize("layout", ["split", "packed"])
+def test_who_asks_for_fewer_than_a_portion_gets_fewer(layout, monkeypatch):
+    def three_at_once(queue):
+        while len(batch := queue.pop_many(3)):
+            queue.push_many(batch, 3)
+
+    monkeypatch.setitem(globals(), "all_of_it", three_at_once)
+    assert told_of(Answers, layout, exact=False) == portions(3, 3, 1)
+
+
+@pytest.mark.parametrize("layout", ["split", "packed"])
+def test_an_empty_queue_found_chain_by_chain_is_the_end_of_a_portion_too(layout, monkeypatch):
+    """`pop` finds nothing, as `pop_many` may."""
+
+    def one_by_one_at_last(queue):
+        queue.push_many(queue.pop_many(), 3)
+        each(queue)
+
+    monkeypatch.setattr("virtlab.virtio.vhost_user.portions.FIRST", 6)
+    monkeypatch.setitem(globals(), "all_of_it", one_by_one_at_last)
+    said = told_of(Answers, layout, exact=False)
+    assert said == [*portions(6), "pop 1", "push 1", "call"]
 
 
 @pytest.mark.parametrize("layout", ["split", "packed"])

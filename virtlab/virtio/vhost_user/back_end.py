@@ -110,7 +110,7 @@ class BackEnd(Rings):
         queue, counts = vring.queue, self.statistics
         if queue is None or not vring.sound or not (vring.enabled or self._discards(vring)):
             return
-        before = counts.requests, queue.used
+        before = counts.requests
         try:
             if vring.enabled:
                 self.device.handle(vring.index, queue)
@@ -120,11 +120,10 @@ class BackEnd(Rings):
         except GuestError as error:
             self._break(vring, str(error))
         try:
-            if queue.used != before[1] and not queue.notify():
-                counts.quiet += 1
-                vring.ledger.tell("quiet")
+            if queue.signalled != queue.used and not queue.notify():
+                vring.ledger.quiet()
             # A driver that adds as fast as the device takes may not ring for what is left.
-            if counts.requests != before[0] and not vring.broken and queue.available():
+            if counts.requests != before and not vring.broken and queue.available():
                 self._rung[vring.index] = None
         except GuestError as error:
             self._break(vring, str(error))

@@ -47,6 +47,11 @@ class Ledger:
         if self.watch is not None:
             self.watch(Event(kind, self.ring, heads, lengths, note))
 
+    def quiet(self) -> None:
+        """Chains were given back, and the driver did not want to hear of it."""
+        self.statistics.quiet += 1
+        self.tell("quiet")
+
     def took(self, batch: Batch, descriptors: bytes) -> None:
         """Chains were taken; for a packed ring with their `descriptors`."""
         counts = self.statistics

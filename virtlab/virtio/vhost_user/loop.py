@@ -3,6 +3,7 @@
     wait    listeners   a front-end comes      -> a `BackEnd` for its device
             sockets     a message              -> receive
             doorbells   a kick                 -> kicked
+            time        it is so late          -> what `after` was told
 
 The idea: everything that may happen is a descriptor, so one `poll` waits for all of it. That
 costs a system call and, worse, a wake-up. With `poll_us` the loop goes on looking into the rings
@@ -16,6 +17,9 @@ Source: vhost-user.rst, "Communication", "Ring states".
 
 from __future__ import annotations
 
+import errno
+import heapq
+import itertools
 import selectors
 import socket
 import time
@@ -28,6 +32,9 @@ from virtlab.virtio.vhost_user.messages import ProtocolError
 
 NAP = 0.001
 """Seconds between two looks into rings that have no doorbell."""
+
+LATER = 1.0
+"""Seconds until somebody is let in, where no descriptor is free."""
 
 MESSAGES = 64
 """Messages of one front-end that are handled in one turn."""
@@ -52,7 +59,8 @@ class Service:
 class Loop:
     """Serves what is added to it. It polls for `poll_us` microseconds after each request.
 
-    `ended` is told of each session that is over.
+    `ended` is told of each session that is over. What is written to `wake_fd`, which does not
+    block, ends a wait.
     """
 
     def __init__(self, poll_us: int = 0, ended: Ended | None = None) -> None:
@@ -64,9 +72,12 @@ class Loop:
         self._fds: dict[BackEnd, list[int]] = {}
         self._stopped = False
         self._calls: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []  # when; of two, the first
+        self._numbers = itertools.count()
         self._wake, self._waker = socket.socketpair()
         self._wake.setblocking(False)
         self._waker.setblocking(False)
+        self.wake_fd = self._waker.fileno()
         self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
 
     # -- what is served
@@ -99,6 +110,10 @@ class Loop:
         """Have `action` called in the loop. It may be asked for by another thread."""
         self._calls.append(action)
         self._awake()
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Have `action` called, once, so many seconds from now, by whoever turns the loop then."""
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), action))
 
     def stop(self) -> None:
         """`run` ends after this turn. It may be called from a signal handler or another thread."""
@@ -150,11 +165,16 @@ class Loop:
             self._poll()
 
     def _dispatch(self, timeout: float | None) -> None:
-        """Wait, and handle each descriptor that is ready."""
+        """Wait, handle each descriptor that is ready, and do what it is time for."""
+        if self._timers:
+            left = max(0.0, self._timers[0][0] - time.monotonic())
+            timeout = left if timeout is None else min(timeout, left)
         for key, _ in self._selector.select(timeout):
             # What an earlier one of these has closed is not there any more.
             if self._selector.get_map().get(key.fd) is key:
                 key.data()
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            heapq.heappop(self._timers)[2]()
 
     def _requests(self) -> int:
         return sum(back_end.statistics.requests for back_end in self.back_ends)
@@ -186,8 +206,12 @@ class Loop:
     def _accept(self, service: Service) -> None:
         try:
             sock, _ = service.listener.accept()
-        except OSError:
-            return  # it has gone again
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                # Whoever waits would be there again at once, and no descriptor for them.
+                self._selector.unregister(service.listener)
+                self.after(LATER, lambda: self._await(service))
+            return  # or it has gone again
         try:
             service.back_end = service.make(sock)
         except OSError:

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from virtlab.errors import GuestError
-from virtlab.virtio.device import VirtioDevice
+from virtlab.virtio.device import RequestDevice, VirtioDevice
 from virtlab.virtio.status import Status
 from virtlab.virtio.vhost_user.layouts import (
     INDEX_MASK,
@@ -64,6 +64,7 @@ class Rings(Sharing):
         ]
         for vring in self.rings:
             vring.ledger.watch = watch
+            vring.answers = isinstance(device, RequestDevice)
             vring.on_call = partial(self._call, vring)
         self.handlers |= {
             Request.RESET_OWNER: self._reset_owner,

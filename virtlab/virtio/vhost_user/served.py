@@ -45,18 +45,23 @@ from virtlab.virtio.split import SplitQueue
 from virtlab.virtio.split_chain import walk as walk_split
 from virtlab.virtio.vhost_user.inflight import Heads, Taken
 from virtlab.virtio.vhost_user.ledger import Ledger
+from virtlab.virtio.vhost_user.portions import Portions
 
 _SIZE = PACKED_DESC.itemsize
 
 
 class _Telling(QueueEvents):
-    """What both layouts have: a `ledger`, and the chains that are left from before."""
+    """What both layouts have: a `ledger`, and the chains that are left from before.
+
+    With `portions` the driver is told of each batch at once.
+    """
 
     def __init__(self, dma: Dma, call: Callable[[], None], ledger: Ledger) -> None:
         super().__init__(dma, call, no_barrier)
         self.ledger = ledger
         self.left: deque[Taken] = deque()
         self._hushed = False
+        self.portions: Portions | None = None
 
     def resume(self, left: Iterable[Taken]) -> None:
         """Give these chains first: they were in flight when the queue was last in use."""
@@ -64,11 +69,32 @@ class _Telling(QueueEvents):
 
     def _hush(self, take: Callable[[int | None], Batch], limit: int | None) -> Batch:
         """What `take` gives. The chains that it takes singly are told of as a batch, once."""
+        portions = self.portions
         self._hushed = True
         try:
-            return take(limit)
+            batch = take(limit if portions is None else portions.limit(limit))
         finally:
             self._hushed = False
+        if portions is not None:
+            portions.took(batch)
+        return batch
+
+    def _took_one(self, chain: Chain | None, descriptors: bytes) -> None:
+        """`pop` has taken a chain, or found none."""
+        if self._hushed:
+            return
+        if chain is not None:
+            again = bool(self.left)
+            if again:
+                self.left.popleft()
+            self.ledger.took_one(chain, descriptors, again)
+        elif self.portions is not None:
+            self.portions.end()
+
+    def _gave_many(self) -> None:
+        """A batch was given back."""
+        if self.portions is not None and not self.notify():
+            self.ledger.quiet()
 
 
 class ServedSplit(_Telling, SplitQueue):
@@ -83,11 +109,7 @@ class ServedSplit(_Telling, SplitQueue):
     def pop(self) -> Chain | None:
         """See `SplitQueue`."""
         chain = super().pop()
-        if chain is not None and not self._hushed:
-            again = bool(self.left)
-            if again:
-                self.left.popleft()
-            self.ledger.took_one(chain, b"", again)
+        self._took_one(chain, b"")
         return chain
 
     def pop_many(self, limit: int | None = None) -> Batch:
@@ -119,6 +141,7 @@ class ServedSplit(_Telling, SplitQueue):
         self.ledger.giving(ids, used)
         super().push_many(heads, written)
         self.ledger.gave(heads if isinstance(heads, Batch) else None, ids, used, written)
+        self._gave_many()
 
 
 class ServedPacked(_Telling, PackedQueue):
@@ -140,11 +163,7 @@ class ServedPacked(_Telling, PackedQueue):
         """See `PackedQueue`."""
         position = self.last_avail
         chain = super().pop()
-        if chain is not None and not self._hushed:
-            again = bool(self.left)
-            if again:
-                self.left.popleft()
-            self.ledger.took_one(chain, self._noted(position), again)
+        self._took_one(chain, b"" if chain is None or self._hushed else self._noted(position))
         return chain
 
     def pop_many(self, limit: int | None = None) -> Batch:
@@ -184,6 +203,7 @@ class ServedPacked(_Telling, PackedQueue):
         self.ledger.giving(ids, used)
         super().push_many(heads, written)
         self.ledger.gave(batch, ids, used, written)
+        self._gave_many()
 
     def _noted(self, position: int) -> bytes:
         """The descriptors from `position` to where the queue is now, if anybody notes them."""

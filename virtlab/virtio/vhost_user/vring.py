@@ -33,6 +33,7 @@ from virtlab.virtio.vhost_user.inflight_split import SplitTracker
 from virtlab.virtio.vhost_user.layouts import VRING_LOG
 from virtlab.virtio.vhost_user.ledger import Ledger
 from virtlab.virtio.vhost_user.messages import ProtocolError
+from virtlab.virtio.vhost_user.portions import Portions
 from virtlab.virtio.vhost_user.served import Served, ServedPacked, ServedSplit
 from virtlab.virtio.vhost_user.shared_memory import SharedMemory
 
@@ -114,6 +115,7 @@ class Vring:
         self.ledger = ledger
         self.kick, self.call, self.err = EventFd(), EventFd(), EventFd()
         self.queue: Served | None = None
+        self.answers = False  # whether who fills this ring waits for answers
         self.on_call: Callable[[], None] = self.call.signal
         self.forget()
 
@@ -171,6 +173,7 @@ class Vring:
         packed = Feature.RING_PACKED in features
         start = self._start_packed if packed else self._start_split
         self.queue = start(features, self._notes(inflight, packed) if inflight else None)
+        self.queue.portions = Portions() if self.answers else None
         self.broken = False
 
     def _notes(self, inflight: Inflight, packed: bool) -> NotesOf:
