@@ -5,9 +5,16 @@ a failure, unless the machine's own hardware is what is missing. With ``VIRTLAB_
 looks at ten times as many examples, and the tests marked `long` run too; they are the same as their
 neighbours, with ten times the work.
 
-To be watched line by line, as coverage does, makes Python two or three times as slow. What is there
-for its volume is not watched: a test marked `volume`, and the examples of a property after the
-first `WATCHED`. Each runs all the same, and the figure that coverage gives can only be lower.
+To be watched line by line, as coverage does, makes Python two or three times as slow. What shows
+nothing new is not watched:
+
+    a test marked `volume`           it is there for many rounds of one kind
+    the examples of a property       after the first `WATCHED`
+    the cases of one test function   after `QUIET` in a row that reached no new line or branch; of
+                                     those that follow, one in `AGAIN` is looked at again
+
+Each runs all the same, and the figure that coverage gives can only be lower. Where a part of the
+library is watched alone, as with ``--cov=virtlab/course``, watching costs little: each case is.
 """
 
 from __future__ import annotations
@@ -38,6 +45,12 @@ hypothesis.settings.load_profile("slow" if SLOW else "fast")
 WATCHED = 20
 """Examples of a property that are watched line by line."""
 
+QUIET = 2
+"""Cases in a row that reach nothing new, after which a function's other cases are not watched."""
+
+AGAIN = 8
+"""One in so many of those is, and what it finds begins the count anew."""
+
 
 def pytest_collection_modifyitems(config, items) -> None:
     """Leave out the `long` tests, unless they are asked for."""
@@ -59,7 +72,15 @@ class Watcher:
     def __init__(self, config) -> None:
         plugin = config.pluginmanager.getplugin("_cov")
         self.coverage = plugin.cov_controller if plugin else None
+        self.whole = bool(plugin) and not self.coverage.cov_source
         self.paused = False
+
+    def reached(self) -> int:
+        """How many lines and branches this process has reached, as far as they were watched."""
+        if not self.coverage:
+            return 0
+        # Coverage's own table, from file to what it reached: to ask `get_data` would write a file.
+        return sum(map(len, self.coverage.cov._collector.data.values()))
 
     def pause(self) -> None:
         """Stop watching. Under the worker's own coverage lies that of any process of ours."""
@@ -91,22 +112,45 @@ def counted(test, watcher):
     return example
 
 
+WATCHER = pytest.StashKey[Watcher]()
+
+quiet: dict[str, int] = {}
+"""Of each test function: how many of its cases, one after the other, have reached nothing new."""
+
+
+def is_quiet(function: str) -> bool:
+    """Whether the next case of this function is one of those that are not watched."""
+    more = quiet.get(function, 0) - QUIET
+    return more >= 0 and more % AGAIN != AGAIN - 1
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    """Watch no more than is worth it."""
-    watcher = Watcher(item.config)
-    handle = getattr(getattr(item, "obj", None), "hypothesis", None)
-    test = handle and handle.inner_test
-    if item.get_closest_marker("volume"):
+def pytest_runtest_protocol(item):
+    """Watch a test, with what is made for it, only where that may show something new."""
+    watcher = item.stash[WATCHER] = Watcher(item.config)
+    function = item.nodeid.partition("[")[0]
+    before = watcher.reached()
+    if item.get_closest_marker("volume") or (watcher.whole and is_quiet(function)):
         watcher.pause()
-    elif handle:
-        handle.inner_test = counted(test, watcher)
     try:
         return (yield)
     finally:
+        quiet[function] = 0 if watcher.reached() > before else quiet.get(function, 0) + 1
         watcher.resume()
-        if handle:
-            handle.inner_test = test
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Watch the first examples of a property."""
+    handle = getattr(getattr(item, "obj", None), "hypothesis", None)
+    if handle is None:
+        return (yield)
+    test = handle.inner_test
+    handle.inner_test = counted(test, item.stash[WATCHER])
+    try:
+        return (yield)
+    finally:
+        handle.inner_test = test
 
 
 NOT_HERE = "not in this machine: "
