@@ -22,7 +22,8 @@ Read it in this order. Each step needs only those before it.
 14. `virtio.device`   what a device is to a transport; `virtio.mmio`, `guest.virtio_device`
 15. `virtio.vhost_user` the same device in a process of its own; then `hosts.vhost_user`, the
                       driver's side of that, and `hosts.linux`, a Linux that finds it in QEMU;
-                      `hosts.live`, a session with one, and `hosts.tape`, its recording
+                      `hosts.live`, a session with one, and `hosts.tape`, its recording;
+                      `hosts.vfio_user`, a whole PCI card in a process of its own
 16. `iommu.walk`      from a device's address to a page; then `iommu.vtd`, and `guest.vtd`
 17. `pci.sriov`       one card that makes more of itself; then `virtio.sriov_net`
 18. `vmm.passthrough` a card, or one of its virtual functions, in a virtual machine

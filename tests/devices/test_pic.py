@@ -184,6 +184,15 @@ def test_a_latched_chip_keeps_the_edge_of_a_pulse():
         assert not pair.pending
 
 
+@pytest.mark.parametrize("how", ["ltim", "elcr"])
+def test_a_latched_chip_keeps_no_edge_of_a_level(how):
+    pic = initialized(icw1=0x19 if how == "ltim" else 0x11, latched=True)
+    pic.set_elcr(0x08 if how == "elcr" else 0)
+    raise_(pic, 3)
+    pic.lines[3].set(False)
+    assert (irr(pic), pic.int_line.level) == (0, False)
+
+
 # -- end of interrupt and rotation
 
 

@@ -1,12 +1,14 @@
-"""``virtlab serve``: be the disk or the network card of a virtual machine in another process.
+"""``virtlab serve``: be the disk, or a card, of a virtual machine in another process.
 
     virtlab serve blk disk.img --socket /tmp/disk.sock
     virtlab serve net --socket /tmp/net.sock --peer /tmp/gateway.sock
     virtlab serve blk a.img --socket a.sock + blk b.img --socket b.sock + net --socket n.sock
+    virtlab serve pci edu --socket /tmp/edu.sock
 
 A ``+`` stands between two devices. Several ``--socket`` of one ``net`` are cards on one switch. A
 peer that has gone is tried again each second.
-QEMU takes a socket as a vhost-user device (``virtlab linux --blk SOCKET`` does that for you).
+QEMU takes a socket as a vhost-user device (``virtlab linux --blk SOCKET`` does that for you); that of
+``pci`` as a vfio-user one, since QEMU 10.1.
 
 SIGTERM, SIGINT and SIGHUP end it: what was taken is finished, the image is on the medium, the
 sockets are removed, and a last line for each device says what it counted.
@@ -25,6 +27,7 @@ from io import FileIO
 
 from virtlab.course.serve_devices import WatchOf, Workshop, check_apart
 from virtlab.course.serve_options import HERE, JSON, part_of, parts_of, sockets_of
+from virtlab.course.serve_pci import serve_pci
 from virtlab.course.serve_trace import Trace
 from virtlab.course.signals import ENDS, on_signals, waking
 from virtlab.virtio.vhost_user.back_end import BackEnd
@@ -54,6 +57,9 @@ def run(options: argparse.Namespace) -> int:
         loop.ended = lambda back_end, error: ended(workshop, back_end, error)
         traces = Traces(stack)
         for part in parts:
+            if part.kind == "pci":
+                workshop.served.append(serve_pci(workshop, part))
+                continue
             make = workshop.blk if part.kind == "blk" else workshop.net
             make(part, traces.watch_of(part.trace))
         serve(workshop, min((part.statistics for part in parts if part.statistics), default=0))

@@ -21,6 +21,7 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import astuple
+from typing import Protocol
 
 from virtlab.backends.image_file import Image, WholeImage, open_image
 from virtlab.backends.switch import Switch
@@ -44,6 +45,19 @@ WatchOf = Callable[[str], Watch | None]
 """Gives who watches the rings of the device of that name, if anybody does."""
 
 
+class Served(Protocol):
+    """A device that waits at the socket `path`, and counts."""
+
+    path: str
+
+    @property
+    def device(self) -> object:
+        """What is served."""
+
+    def line(self, seconds: float | None = None) -> str:
+        """All counts on one line; what was done in the `seconds` since the last."""
+
+
 class ServedDevice:
     """`device` at the socket `path`, for one front-end after the other.
 
@@ -52,7 +66,7 @@ class ServedDevice:
 
     def __init__(self, path: str, device: VirtioDevice, packed: bool, watch: Watch | None) -> None:
         self.path = path
-        self.device = device
+        self.device: VirtioDevice = device
         self.ring = RING_FEATURES - (set() if packed else {Feature.RING_PACKED})
         self.watch = watch
         self._before, self._now = Statistics(), Statistics()
@@ -94,7 +108,7 @@ class Workshop:
         self.loop = loop
         self.stack = stack
         self.say = say
-        self.served: list[ServedDevice] = []
+        self.served: list[Served] = []
         self.lines: list[str] = []  # what is there, to be said once all of it is
 
     def blk(self, options: argparse.Namespace, watch: WatchOf) -> None:
@@ -121,13 +135,13 @@ class Workshop:
         if options.peer == "none":
             switch.links[cards].set_up(False)
         else:
-            self._plug(options.peer, switch, cards)
+            self.plug(options.peer, switch, cards)
         for number, path in enumerate(options.socket):
             mac = following(options.mac, number)
             self._listen(path, VirtioNet(switch.ports[number], mac), options.packed, watch)
             self.lines.append(f"{path}: a card with address {mac.hex(':')}, port {number}")
 
-    def _plug(self, path: str, switch: Switch, port: int) -> None:
+    def plug(self, path: str, switch: Switch, port: int) -> None:
         """Connect whoever is at `path` to a port of the switch."""
         self.stack.callback(Plug(path, switch, port, self.loop, self.say).close)
         self.lines.append(f"{path}: the peer, port {port}")

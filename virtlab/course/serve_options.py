@@ -21,6 +21,9 @@ from virtlab.course.cli import Parser
 from virtlab.virtio.blk_layouts import ID_BYTES
 from virtlab.virtio.net import DEFAULT_MAC
 
+CARDS = ("edu", "e1000", "blk")
+"""The cards that can be served whole."""
+
 BETWEEN = "+"
 """Stands between two devices."""
 
@@ -52,9 +55,11 @@ def parts_of(words: Sequence[str]) -> list[list[str]]:
 def part_of(words: Sequence[str]) -> argparse.Namespace:
     """The options of one device."""
     kind = words[0] if words else ""
-    if kind not in ("blk", "net"):
+    if kind not in ("blk", "net", "pci"):
         said = f"no device {kind!r}" if words else "no device given"
-        Parser(prog="virtlab serve").error(f"{said}; the devices are: blk, net")
+        Parser(prog="virtlab serve").error(f"{said}; the devices are: blk, net, pci")
+    if kind == "pci":
+        return pci_part(words[1:])
     return (blk_parser() if kind == "blk" else net_parser()).parse_args(words[1:])
 
 
@@ -86,6 +91,30 @@ def net_parser() -> Parser:
     text = f"the first card's address ({DEFAULT_MAC.hex(':')}); the others follow it"
     add("--mac", type=mac, default=DEFAULT_MAC, metavar="MAC", help=text)
     return common(parser, "net")
+
+
+def pci_parser() -> Parser:
+    """The options of a whole PCI card."""
+    parser = Parser(prog="virtlab serve pci", description="Serve a whole PCI card by vfio-user.")
+    add = parser.add_argument
+    add("card", choices=CARDS, help="which one")
+    add("image", nargs="?", metavar="IMAGE", help="blk: a raw disk image")
+    add("--socket", required=True, metavar="PATH", help="where the virtual machine finds it")
+    text = "e1000: the socket of a program that takes and gives frames, or none (none)"
+    add("--peer", default="none", metavar="PATH", help=text)
+    text = f"e1000: its address ({DEFAULT_MAC.hex(':')})"
+    add("--mac", type=mac, default=DEFAULT_MAC, metavar="MAC", help=text)
+    parser.set_defaults(kind="pci", poll=0, statistics=0.0, trace=None)
+    return parser
+
+
+def pci_part(words: Sequence[str]) -> argparse.Namespace:
+    """The same, read: a disk has an image, and nothing else has."""
+    parser = pci_parser()
+    part = parser.parse_args(words)
+    if (part.card == "blk") != (part.image is not None):
+        parser.error("blk needs an IMAGE" if part.card == "blk" else f"{part.card} has no image")
+    return part
 
 
 def common(parser: Parser, kind: str) -> Parser:

@@ -66,18 +66,22 @@ class Pic8259:
     # -- inputs, priorities, output
 
     def _changed(self, n: int, level: bool) -> None:
-        """An input rose or fell. A rising edge is kept as long as the line stays high."""
+        """An input rose or fell. An edge outlives the line only if it is `latched`."""
         bit = 1 << n
         self._levels = self._levels & ~bit | bit * level
-        if level or not self.latched:
+        if level or not self.latched or self._level_triggered & bit:
             self._edges = self._edges & ~bit | bit * level
         self._update()
 
     @property
     def irr(self) -> int:
         """The interrupt request register."""
-        always = 0xFF if ICW1.LTIM.get(self.icw1) else self.elcr
-        return self._edges | self._levels & always
+        return self._edges | self._levels & self._level_triggered
+
+    @property
+    def _level_triggered(self) -> int:
+        """The inputs that ask for as long as they are high, one bit each."""
+        return 0xFF if ICW1.LTIM.get(self.icw1) else self.elcr
 
     @property
     def slaves(self) -> int:
