@@ -6,10 +6,10 @@ import time
 import pytest
 
 from tests.course.answers import source_of
-from tests.course.wrong import ps1, ps2, ps3, ps4, ps5, ps6
+from tests.course.wrong import ps1, ps2, ps3, ps4, ps5, ps6, ps7
 from virtlab.course.checks import TASKS, CheckFailed, check
 
-WRONG = ps1.WRONG | ps2.WRONG | ps3.WRONG | ps4.WRONG | ps5.WRONG | ps6.WRONG
+WRONG = ps1.WRONG | ps2.WRONG | ps3.WRONG | ps4.WRONG | ps5.WRONG | ps6.WRONG | ps7.WRONG
 
 LIMIT = {False: 2, True: 3}
 """Seconds of processor time that a check may take; being watched line by line takes longer."""

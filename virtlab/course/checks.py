@@ -20,12 +20,12 @@ from random import Random
 from textwrap import wrap
 from typing import Any
 
-from virtlab.course import ps1, ps2, ps3, ps4, ps5, ps6
+from virtlab.course import ps1, ps2, ps3, ps4, ps5, ps6, ps7
 from virtlab.course.answers import Answer, Stopped, Trouble, own_builtins, time_limit
 from virtlab.course.tasks import Case, Difference, Task
 
 TASKS: dict[str, Task] = {
-    task.id: task for each in (ps1, ps2, ps3, ps4, ps5, ps6) for task in each.TASKS
+    task.id: task for each in (ps1, ps2, ps3, ps4, ps5, ps6, ps7) for task in each.TASKS
 }
 """Every task of the course, by id."""
 

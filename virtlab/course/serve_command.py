@@ -7,8 +7,8 @@
 
 A ``+`` stands between two devices. Several ``--socket`` of one ``net`` are cards on one switch. A
 peer that has gone is tried again each second.
-QEMU takes a socket as a vhost-user device (``virtlab linux --blk SOCKET`` does that for you); that of
-``pci`` as a vfio-user one, since QEMU 10.1.
+QEMU takes a socket as a vhost-user device (``virtlab linux --blk SOCKET`` does that for you); that
+of ``pci`` as a vfio-user one, since QEMU 10.1.
 
 SIGTERM, SIGINT and SIGHUP end it: what was taken is finished, the image is on the medium, the
 sockets are removed, and a last line for each device says what it counted.

@@ -5,8 +5,8 @@
     RAM, a file that both map        <----------------> `SharedMemory`: one array
     doorbells and interrupts         <-- eventfds ----> `Vring`: kick, call, err
 
-Read in this order: `layouts` (what the bytes are), `messages`, `stream` and `channel` (one message),
-`mapping` and `shared_memory` (the guest's RAM), `served` (queues that tell what they do),
+Read in this order: `layouts` (what the bytes are), `messages`, `stream` and `channel` (one
+message), `mapping` and `shared_memory` (the guest's RAM), `served` (queues that tell what they do),
 `portions` (how many at once), `inflight` (what survives a crash), `vring` (one ring), `back_end`
 (the session), `loop`.
 
