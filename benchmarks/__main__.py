@@ -1,7 +1,7 @@
 """python -m benchmarks [--quick] [--json] [--rows TEXT] [--no-gate]: measure, and print a table.
 
-Exit status: 0 where all gates are met, 1 where one is missed (unless --no-gate), 2 where there is
-no C compiler, or no row that has TEXT.
+Exit status: 0 where all gates are met, 1 where one is missed (unless --no-gate), 2 where something
+is missing that the rows need, or no row has TEXT.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ MODULES = (
 """Where the rows are: each module has `rows(flags) -> list[Row]`, for a twin compiled with `flags`,
 and `NOTES`, sentences about what its rows mean."""
 
+ON_DEMAND = {"linux": "linux_rows", "dpdk": "dpdk_rows"}
+"""Modules whose rows take minutes, and more than a compiler: measured where TEXT has the word."""
+
 HEAD = f"{'':<44}{'batch':>6}{'library':>12}{'other side':>12}{'ratio':>8}{'goal':>9}"
 
 
@@ -52,7 +55,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def chosen(text: str, flags: tuple[str, ...]) -> Iterator[tuple[list[Row], Sequence[str]]]:
     """The rows whose name and batch have `text`, module by module, with the module's notes."""
-    for name in MODULES:
+    for name in (*MODULES, *(name for word, name in ON_DEMAND.items() if word in text)):
         module = importlib.import_module(f"benchmarks.{name}")
         rows = [row for row in module.rows(flags) if text in f"{row.name} {row.batch}"]
         if rows:
@@ -120,7 +123,11 @@ def main(arguments: Sequence[str]) -> int:
     missed = 0
     for rows, notes in parts:
         for row in rows:
-            result = measure(row, rounds=3 if asked.quick else 9)
+            try:
+                result = measure(row, rounds=3 if asked.quick else 9)
+            except FileNotFoundError as missing:
+                print(missing, file=sys.stderr)
+                return 2
             print(as_json(result) if asked.json else line(result), flush=True)
             missed += row.gate and not result.met
         if not asked.json:

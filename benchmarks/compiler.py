@@ -48,3 +48,14 @@ def library(source: str, flags: tuple[str, ...] = FLAGS) -> ctypes.CDLL:
         command = [compiler(), *flags, "-Wall", "-shared", "-fPIC", "-o", made, HERE / source]
         subprocess.run(command, check=True)
         return ctypes.CDLL(str(made))
+
+
+@cache
+def program(source: str) -> bytes:
+    """The C file `source` of this directory as a program that needs no library: for a guest."""
+    with tempfile.TemporaryDirectory() as where:
+        made = Path(where) / "program"
+        subprocess.run(
+            [compiler(), "-O2", "-Wall", "-static", "-o", made, HERE / source], check=True
+        )
+        return made.read_bytes()

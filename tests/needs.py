@@ -57,8 +57,13 @@ def needs_daemon(test):
     return pytest.mark.oracle(needs("storage daemon")(test))
 
 
+def needs_linux_now(test):
+    """The test boots Linux in QEMU: some ten seconds. Few do so each time."""
+    return pytest.mark.slow(pytest.mark.timeout(300)(needs_qemu(needs("Linux")(test))))
+
+
 def needs_linux(test):
-    """The test boots Linux in QEMU, which takes its time."""
+    """The test boots Linux in QEMU, which takes its time: it runs with VIRTLAB_SLOW=1 only."""
     return pytest.mark.long(pytest.mark.timeout(900)(needs_qemu(needs("Linux")(test))))
 
 

@@ -58,5 +58,5 @@ def test_the_memory_is_a_file_that_can_be_shown_to_others():
 def test_the_console_is_the_first_line_and_a_panic_is_an_end():
     words = starting(Path("/boot/vmlinuz"), "/tmp/initrd", "debug")
     assert words[:4] == ["-kernel", "/boot/vmlinuz", "-initrd", "/tmp/initrd"]
-    assert words[4:] == ["-append", "console=ttyS0 quiet panic=-1 debug"]
+    assert words[4:] == ["-append", "console=ttyS0 quiet panic=-1 no_timer_check debug"]
     assert "-no-reboot" in pc(384, 2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.needs import needs_linux
+from tests.needs import needs_linux, needs_linux_now
 from tests.oracles.linux_guest import BOOT, WORK, clean, empty_image, linux
 from tests.oracles.served import Served
 from virtlab.backends.disk import Disk
@@ -46,6 +46,8 @@ def serve(tmp_path, name, files, blocks):
             for bit in (Feature.RING_PACKED, Feature.RING_INDIRECT_DESC, Feature.RING_EVENT_IDX):
                 assert (features[bit] == "1") == (bit in ring)
             assert guest.run("ls /sys/block/vda/mq | wc -l").text == f"{queues}\n"
+            # QEMU makes the ring 128 entries: a request with two ends must fit in.
+            assert guest.run("cat /sys/block/vda/queue/max_segments").text == "126\n"
             status, text = guest.run(work, 300)
             assert status == 0, text
             assert "I/O error" not in guest.run("dmesg").text
@@ -56,6 +58,11 @@ def serve(tmp_path, name, files, blocks):
     assert counts.errors == 0
     assert counts.bytes > 2 * files * blocks << 16  # written, and read again
     return counts
+
+
+@needs_linux_now
+def test_two_mib_of_files(tmp_path):
+    assert serve(tmp_path, "split", files=2, blocks=16).saved > 0
 
 
 @needs_linux

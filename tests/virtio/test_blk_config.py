@@ -99,8 +99,10 @@ def test_what_is_not_offered_is_zero():
     assert device.config == (1).to_bytes(8, "little") + bytes(CONFIG.itemsize - 8)
 
 
-@pytest.mark.parametrize(("size", "room"), [(256, 254), (4, 2), (2, 1), (1, 1)])
-def test_as_many_pieces_as_the_queue_has_room_for(size, room):
+@pytest.mark.parametrize(
+    ("size", "room"), [(256, 126), (128, 126), (64, 62), (4, 2), (2, 1), (1, 1)]
+)
+def test_as_many_pieces_as_any_queue_of_that_size_or_of_128_has_room_for(size, room):
     assert fields(VirtioBlk(Disk(SECTOR), queue_size=size))["seg_max"] == room
 
 

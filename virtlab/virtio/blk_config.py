@@ -26,13 +26,17 @@ from virtlab.virtio.features import Features
 ENDS = 2
 """Pieces of a request that are no data: the head and the status."""
 
+SURE = 128
+"""Entries that a queue mostly has at least. A driver, or a front-end, may make it smaller than we
+allow: QEMU's vhost-user disk has 128. Linux believes `seg_max` and not the size of its queue."""
+
 
 @dataclass(frozen=True)
 class BlkShape:
     """What suits the disk. `ValueError` for a block size that is no power of two from 512 on.
 
     Sizes are in blocks of `blk_size` bytes where nothing else is said. `None` is not offered; a
-    `seg_max` of 0 stands for what the queue has room for.
+    `seg_max` of 0 stands for what a queue of `SURE` entries has room for, or a smaller one.
     """
 
     blk_size: int = SECTOR  # bytes
@@ -87,7 +91,7 @@ def config_of(
     cylinders, heads, sectors = shape.geometry or (0, 0, 0)
     values = {
         "size_max": shape.size_max,
-        "seg_max": shape.seg_max or max(1, queue_size - ENDS),
+        "seg_max": shape.seg_max or max(1, min(queue_size, SURE) - ENDS),
         "cylinders": cylinders,
         "heads": heads,
         "sectors": sectors,
