@@ -3,7 +3,7 @@
 import pytest
 
 from tests.descriptors import fd_count
-from virtlab.show import real_crash
+from virtlab.show import real_lives
 from virtlab.show.real_crash import Note, crash
 
 
@@ -38,7 +38,7 @@ def test_a_driver_that_gives_up_ends_the_thread(monkeypatch):
     def broken(*_args, **_more):
         raise ValueError("no driver today")
 
-    monkeypatch.setattr(real_crash, "BlkDriver", broken)
+    monkeypatch.setattr(real_lives, "BlkDriver", broken)
     before = fd_count()
     with pytest.raises(ValueError, match="no driver today"):
         crash()

@@ -132,6 +132,27 @@ def test_each_mistake_ends_the_tape_and_reset_brings_it_back():
     assert widget._picture.value == first
 
 
+def test_what_is_refused_as_it_was_ends_there():
+    """A session without its beginning: nothing was agreed on."""
+    widget = Handshake(SESSION[AT["ADD_MEM_REG"] - 1 :])
+    at = widget.replayed.refused
+    assert at is not None
+    assert widget.state.length == at + 1
+    press(widget, "Last")
+    assert "Refused, and the connection ends" in widget._says.value
+
+
+def test_only_messages_that_came_can_be_spoilt():
+    widget = Handshake(SESSION[: AT["ADD_MEM_REG"]])
+    offered = [mistake for mistake, _ in widget.mistake.options[1:]]
+    assert offered == ["a feature that was never offered"]
+
+
+def test_a_session_has_a_message():
+    with pytest.raises(ValueError, match="no frame 0"):
+        Handshake([])
+
+
 def test_a_session_with_one_driver_has_no_second_one_to_jump_to():
     widget = Handshake(SESSION[: AT["ADD_MEM_REG"]])
     assert widget.state.index == 0

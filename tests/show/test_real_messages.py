@@ -4,6 +4,7 @@ import pytest
 
 from virtlab.show.real_chapters import chapters, drivers, second_driver
 from virtlab.show.real_heard import handshake
+from virtlab.show.real_memory import shared
 from virtlab.show.real_messages import (
     Piece,
     R,
@@ -113,9 +114,12 @@ def test_the_recorded_session_has_its_parts_and_two_drivers():
     session = handshake()
     assert list(chapters(session)) == [
         *("come to terms", "what the disk is", "share memory"),
-        *("start the ring", "stop the ring"),
+        *("start the ring", "place the ring", "stop the ring"),
     ]
     assert session[chapters(session)["share memory"]].name == "ADD_MEM_REG"
+    placed = chapters(session)["place the ring"]
+    assert len(shared(session, placed).ring) == 3
+    assert not shared(session, placed - 1).ring
     firmware, linux = drivers(session)
     assert firmware & linux == firmware != linux
     later = second_driver(session)

@@ -7,7 +7,7 @@ from virtlab.hosts.vhost_user import VhostUserDevice
 from virtlab.hosts.vhost_user_ram import FileRam, RamCpu
 from virtlab.show.real_heard import handshake, kinds_of, record, written
 from virtlab.show.real_messages import R, Sent
-from virtlab.show.real_replay import MISTAKES, Place, replay, spoilt
+from virtlab.show.real_replay import MISTAKES, Place, possible, replay, spoilt
 from virtlab.virtio.status import DeviceId
 from virtlab.virtio.vhost_user.layouts import MEMORY, REGION
 from virtlab.virtio.vhost_user.messages import pack
@@ -38,7 +38,7 @@ def test_a_replay_leaves_no_descriptor_open():
         ("memory with no descriptor", "ADD_MEM_REG", "0 descriptors, not 1", True),
         ("a socket in place of a file", "ADD_MEM_REG", "a descriptor that is no file", False),
         ("a feature that was never offered", "SET_FEATURES", "never offered: RING_RESET", True),
-        ("a ring larger than the device's", "SET_VRING_KICK", "a ring of 16", False),
+        ("a ring larger than the device's", "SET_VRING_NUM", "16, where 8 is the largest", True),
         ("a ring outside of memory", "SET_VRING_KICK", "are in no region", False),
         ("half a payload", "SET_VRING_NUM", "a payload of 4 bytes", True),
     ],
@@ -64,6 +64,7 @@ def test_only_one_message_is_changed():
 
 
 def test_a_session_without_such_a_message_cannot_be_spoilt():
+    assert not possible(SESSION[:3], "half a payload")
     with pytest.raises(ValueError, match="no message to make 'half a payload' of"):
         spoilt(SESSION[:3], "half a payload")
 

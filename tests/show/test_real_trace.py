@@ -59,6 +59,7 @@ def test_a_chain_lives_from_kick_to_call(index):
 
 
 def test_every_row_of_a_life_leads_to_it(index):
+    assert life_of(index, 0) == []
     assert {at: index.of_row.get(at) for at in range(7)} == {
         **{0: None, 6: None},
         **dict.fromkeys((1, 2, 3, 4, 5), 0),
@@ -256,8 +257,33 @@ def test_one_chain_is_followed():
     assert "belongs to no chain" in widget._says.value
     widget._go.value = 4
     press(widget, "This chain only")
-    assert widget.state.wanted == Filter(ring=0, head=3)
-    assert len(widget.rows) == 5
+    assert widget.state.wanted == Filter(life=0)
+    assert [widget.index.rows[at].kind for at in widget.rows] == [
+        *("kick", "pop", "request", "push", "call")
+    ]
+    assert "Row 3 of 5 of those that the filter leaves" in widget._says.value
+    press(widget, "This chain only")
+    assert (len(widget.rows), widget.state.at) == (14, 3)
+
+
+def test_a_chain_is_not_the_next_one_with_its_head():
+    """Head 3 is used twice; the second time in a batch, where it is not the first."""
+    widget = TraceView(STORY, start=9)
+    press(widget, "This chain only")
+    assert widget.index.lives.head[widget.state.wanted.life] == 3
+    assert [widget.index.rows[at].kind for at in widget.rows] == ["kick", "pop", "push"]
+    for words in ("First", "Step", "Last"):
+        press(widget, words)
+        assert "Chain 3: <code>kick</code> at 0.000100 s" in widget._says.value
+        assert "the life of chain 3" in widget._picture.value
+
+
+def test_another_filter_ends_a_chain():
+    widget = TraceView(STORY, start=2)
+    press(widget, "This chain only")
+    widget._kind.value = "pop"
+    assert widget.state.wanted == Filter(kind="pop")
+    assert len(widget.rows) == 3
 
 
 def test_the_figures_are_those_of_the_ring_that_is_chosen():

@@ -1,8 +1,8 @@
 """The parts of a recorded session: where each begins, and which driver took what.
 
     come to terms     GET_FEATURES          start the ring    SET_VRING_NUM
-    what the disk is  GET_CONFIG            stop the ring     GET_VRING_BASE
-    share memory      ADD_MEM_REG
+    what the disk is  GET_CONFIG            place the ring    SET_VRING_ADDR
+    share memory      ADD_MEM_REG           stop the ring     GET_VRING_BASE
 
 The idea: a machine has two drivers, one after the other. The firmware's reads what to start, and
 Linux's does all the rest. Between them the ring is stopped and the device reset.
@@ -25,6 +25,7 @@ CHAPTERS = (
     ("share memory", R.ADD_MEM_REG),
     ("share memory", R.SET_MEM_TABLE),
     ("start the ring", R.SET_VRING_NUM),
+    ("place the ring", R.SET_VRING_ADDR),
     ("stop the ring", R.GET_VRING_BASE),
 )
 """Parts of a handshake, and the request with which each first begins."""

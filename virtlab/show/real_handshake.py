@@ -43,7 +43,8 @@ from virtlab.show.real_messages import (
     wants_reply,
     words,
 )
-from virtlab.show.real_replay import MISTAKES, Replay, replay, spoilt
+from virtlab.show.real_outcomes import RECORDED
+from virtlab.show.real_replay import MISTAKES, Replay, possible, replay, spoilt
 from virtlab.show.shapes import arrow
 from virtlab.show.shell import choice, row
 from virtlab.show.svg import TOP, Picture, breadth, fit, line, picture, rect, write
@@ -73,7 +74,7 @@ def handshake_picture(
     shown = range(start, min(len(session), start + 2 * AROUND + 1))
     y = TOP + 6
     bottom = y + 48 + len(shown) * _ROW
-    parts = [_sides(y, bottom)]
+    parts = [_sides(y, bottom, known.recorded)]
     parts += [
         _message(session[n], y + 44 + (n - start) * _ROW, n == index, n == known.refused)
         for n in shown
@@ -87,6 +88,7 @@ def handshake_picture(
     lines += [words(one), beside(one), *memory_text(memory, places)]
     if index == known.refused:
         lines.append(f"refused: {known.why}")
+    lines += [RECORDED] if known.recorded else []
     text = "\n".join(each for each in lines if each)
     return picture(title, end + 16, [*parts, *drawn], text, label)
 
@@ -102,15 +104,18 @@ def says(session: Sequence[Sent], index: int, known: Replay) -> str:
     extra = f" Beside it travels {beside(one)}." if one.fds else ""
     if index == known.refused:
         end = "the connection ends" if known.over else "the connection goes on"
-        return f"{start}{what}.{extra} Refused, and {end}: {known.why}."
+        extra += f" Refused, and {end}: {known.why}."
+    if known.recorded:
+        extra += f" ({RECORDED}.)"
     return f"{start}{what}.{extra}"
 
 
 # -- drawing
 
 
-def _sides(y: float, bottom: float) -> str:
+def _sides(y: float, bottom: float, recorded: bool) -> str:
     """The two processes, and the lines down from them."""
+    between = "a UNIX socket, as it was recorded" if recorded else "a UNIX socket"
     parts = []
     for x, name, kind in (
         (MARGIN, "QEMU", "front-end"),
@@ -120,7 +125,7 @@ def _sides(y: float, bottom: float) -> str:
         parts.append(write(x + _LANE / 2, y + 17, name, BODY, INK, "middle", True))
         parts.append(write(x + _LANE / 2, y + 34, kind, SMALL, MUTED, "middle"))
         parts.append(line(x + _LANE / 2, y + 40, x + _LANE / 2, bottom, FAINT, 2))
-    parts.append(write(WIDTH / 2, y + 24, "a UNIX socket", SMALL, MUTED, "middle"))
+    parts.append(write(WIDTH / 2, y + 24, between, SMALL, MUTED, "middle"))
     return "".join(parts)
 
 
@@ -189,18 +194,20 @@ def _text_line(one: Sent, current: bool) -> str:
 class Handshake(Player):
     """A recorded session under the reader's hands: step through it, and spoil one message of it.
 
-    `session` may be `handshake()`, of `real_heard`. It starts where memory is shared.
+    `session` may be `handshake()`, of `real_heard`. It starts where memory is shared. What is
+    refused even as it was ends there. `ValueError` for one with no message, `OSError` as `replay`.
     """
 
     def __init__(self, session: Sequence[Sent]) -> None:
         self.recorded = self.session = list(session)
-        self.replayed = replay(self.session)
+        self._say()
         places = chapters(self.session)
         later = second_driver(self.session)
         if later:
             places["Linux's own driver"] = later
         start = places.get("share memory", 0)
-        self.mistake = choice("Break it", [("as it was", ""), *((m, m) for m in MISTAKES)], "")
+        lies = [(m, m) for m in MISTAKES if possible(self.recorded, m)]
+        self.mistake = choice("Break it", [("as it was", ""), *lies], "")
         super().__init__(
             len(self.session),
             lambda index: handshake_picture(self.session, index, self.replayed),
@@ -222,13 +229,18 @@ class Handshake(Player):
         self.mistake.value = ""
         super().reset()
 
-    def _spoil(self, mistake: str) -> None:
-        """Another session: up to what is refused, or the recorded one."""
-        self._toggle.value = False
+    def _say(self, mistake: str = "") -> int | None:
+        """Say the session once more, with one message changed: which one is refused, if any."""
         session = spoilt(self.recorded, mistake) if mistake else self.recorded
         self.replayed = replay(session)
         at = self.replayed.refused
         self.session = session if at is None else session[: at + 1]
+        return at
+
+    def _spoil(self, mistake: str) -> None:
+        """Another session: up to what is refused, or the recorded one."""
+        self._toggle.value = False
+        at = self._say(mistake)
         length = len(self.session)
         self.state = PlayerState(self._start if at is None else at, length)
         most = max(length, self._go.max)

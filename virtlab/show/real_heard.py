@@ -10,7 +10,7 @@ everything else is known by its kind.
 The rule that keeps it simple: a recording is a file of JSON, a message a line.
 
 `python -m virtlab.show.real_heard FILE` boots a Linux and writes such a file: it needs QEMU and a
-kernel. `handshake` gives the one that comes with the library. Linux only.
+kernel, on Linux. `handshake` gives the one that comes with the library, on any system.
 
 Source: vhost-user.rst, "Message Specification".
 """
@@ -29,17 +29,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from virtlab.backends.disk import Disk
-from virtlab.hosts.linux import LinuxGuest
-from virtlab.hosts.linux_devices import blk
 from virtlab.show.real_messages import Sent
 from virtlab.virtio.blk import VirtioBlk
-from virtlab.virtio.vhost_user.back_end import BackEnd
 from virtlab.virtio.vhost_user.layouts import REPLY
-from virtlab.virtio.vhost_user.loop import Loop
 from virtlab.virtio.vhost_user.messages import Message
+
+if TYPE_CHECKING:
+    from virtlab.virtio.vhost_user.back_end import BackEnd
 
 FILE = ("data", "linux", "handshake.jsonl.gz")
 """Where in the package the recording is."""
@@ -111,6 +110,9 @@ class Ear:
 
 def linux(path: str) -> None:
     """Boot a Linux on the disk at the socket `path`, let it read a little, and power it off."""
+    from virtlab.hosts.linux import LinuxGuest
+    from virtlab.hosts.linux_devices import blk
+
     with LinuxGuest(blk(path, options=f",queue-size={SLOTS}")) as guest:
         guest.run("dd if=/dev/vda of=/dev/null bs=4k count=4")
         guest.power_off()
@@ -118,6 +120,9 @@ def linux(path: str) -> None:
 
 def record(path: str, boot: Callable[[str], None] = linux) -> int:
     """Write what `boot` and a disk of ours say to each other: how many messages that is."""
+    from virtlab.virtio.vhost_user.back_end import BackEnd
+    from virtlab.virtio.vhost_user.loop import Loop
+
     ear, loop = Ear(), Loop()
 
     def make(sock: socket.socket) -> BackEnd:

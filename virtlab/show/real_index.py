@@ -85,6 +85,7 @@ class Index:
         self.rows: list[Row] = []
         self.lives = Lives()
         self.of_row: dict[int, int] = {}  # the first life that a row has a part in
+        self.asked: dict[int, int] = {}  # the row that says what a life's chain asked for
         self._open: dict[tuple[str, int, int], int] = {}
         self._told: dict[tuple[str, int], list[int]] = {}
         self._rung: dict[tuple[str, int], int] = {}
@@ -110,7 +111,7 @@ class Index:
             for head in heads:
                 life = self._open.get((moment.device, ring, head))
                 if life is not None:
-                    self.of_row[at] = life
+                    self.of_row[at], self.asked[life] = life, at
 
     def _row(self, row: Row) -> int:
         self.rows.append(row)
@@ -196,6 +197,15 @@ class Index:
         found = np.zeros(len(self), bool)
         heads, at = self._heads
         found[at[heads == head]] = True
+        return found
+
+    def of_life(self, life: int) -> Mask:
+        """(rows,) bool: the rows of one chain, from its kick to its call."""
+        lives = self.lives
+        parts = (lives.kick, lives.pop, lives.push, lives.call)
+        at = [self.asked.get(life, NONE), *(part[life] for part in parts)]
+        found = np.zeros(len(self), bool)
+        found[[row for row in at if row != NONE]] = True
         return found
 
     def with_text(self, text: str) -> Mask:

@@ -59,12 +59,16 @@ _TAG = 74.0
 
 
 class Filter(NamedTuple):
-    """What is shown: rows of this kind, ring and head that contain `text`. None: of any."""
+    """What is shown: rows of this kind, ring and head that contain `text`. None: of any.
+
+    A head is used again and again. `life` is one chain alone, by its place in `Index.lives`.
+    """
 
     kind: str | None = None
     ring: int | None = None
     head: int | None = None
     text: str = ""
+    life: int | None = None
 
     @property
     def empty(self) -> bool:
@@ -83,6 +87,8 @@ def chosen(index: Index, wanted: Filter) -> npt.NDArray[np.int64]:
         left &= index.with_head(wanted.head)
     if wanted.text:
         left &= index.with_text(wanted.text)
+    if wanted.life is not None:
+        left &= index.of_life(wanted.life)
     return np.flatnonzero(left)
 
 
@@ -97,9 +103,14 @@ class Step(NamedTuple):
     after: int
 
 
-def life_of(index: Index, row: int) -> list[Step]:
+def life_at(index: Index, row: int, life: int | None = None) -> int | None:
+    """The life that a row belongs to: `life` if that is known, else the first; None if to none."""
+    return index.of_row.get(row) if life is None else life
+
+
+def life_of(index: Index, row: int, life: int | None = None) -> list[Step]:
     """The life that row `row` has a part in, step by step; empty if it has none."""
-    life = index.of_row.get(row)
+    life = life_at(index, row, life)
     if life is None:
         return []
     lives, ns = index.lives, index.ns
@@ -112,12 +123,12 @@ def life_of(index: Index, row: int) -> list[Step]:
     return steps
 
 
-def life_words(index: Index, row: int) -> str:
+def life_words(index: Index, row: int, life: int | None = None) -> str:
     """The life in a sentence; empty if the row has none."""
-    steps = life_of(index, row)
-    if not steps:
+    life = life_at(index, row, life)
+    if life is None:
         return ""
-    head = index.lives.head[index.of_row[row]]
+    steps, head = life_of(index, row, life), index.lives.head[life]
     parts = [f"`{step.what}` {_after(step.after)} later" for step in steps[1:]]
     start = f"Chain {head}: `{steps[0].what}` at {_time(index.rows[steps[0].row].ns)} s"
     return f"{start}{''.join(', ' + part for part in parts)}."
@@ -127,9 +138,13 @@ def life_words(index: Index, row: int) -> str:
 
 
 def list_picture(
-    index: Index, rows: npt.NDArray[np.int64], at: int, title: str = "A trace"
+    index: Index,
+    rows: npt.NDArray[np.int64],
+    at: int,
+    title: str = "A trace",
+    life: int | None = None,
 ) -> Picture:
-    """The rows around place `at` of `rows`, with that one's chain beside them."""
+    """The rows around place `at` of `rows`, with that one's chain beside them, or with `life`."""
     if not len(rows):
         words = "No row is left by this filter."
         return picture(title, TOP + 60, [caption(TOP + 20, words)], f"{title}\n{words}")
@@ -147,10 +162,10 @@ def list_picture(
         parts.append(_row(top + n * _ROW, index.rows[number], number == here))
     bottom = top + max(len(shown), ROWS) * _ROW
     parts.append(line(_PANEL - 10, top, _PANEL - 10, bottom, FAINT))
-    parts += _panel(top, index, here)
+    parts += _panel(top, index, here, life)
     text = [title, f"row {at + 1} of {len(rows)}"]
     text += [_line(index.rows[number], number == here) for number in shown]
-    text.append(life_words(index, here).replace("`", ""))
+    text.append(life_words(index, here, life).replace("`", ""))
     label = f"{title}: {_line(index.rows[here], False)}"
     return picture(title, bottom + 14, parts, "\n".join(each for each in text if each), label)
 
@@ -180,19 +195,19 @@ def what_words(row: Row) -> str:
     return "  ".join(part for part in (ring, chains, more, row.note) if part)
 
 
-def _panel(y: float, index: Index, at: int) -> list[str]:
+def _panel(y: float, index: Index, at: int, life: int | None) -> list[str]:
     """The row in full, and its chain's life as a ladder."""
     row, wide = index.rows[at], WIDTH - MARGIN - _PANEL
     parts = [write(_PANEL, y + 16, f"{row.kind} at {_time(row.ns)} s", BODY, INK, bold=True)]
     listed = _said(row, int(wide / breadth("n", SMALL)))
     for n, words in enumerate(listed):
         parts.append(write(_PANEL, y + 40 + 20 * n, words, SMALL, MUTED))
-    steps = life_of(index, at)
+    life = life_at(index, at, life)
     top = y + 40 + 20 * len(listed) + 14
-    if not steps:
+    if life is None:
         parts.append(write(_PANEL, top, "no chain belongs to it", SMALL, MUTED))
         return parts
-    head = index.lives.head[index.of_row[at]]
+    head, steps = index.lives.head[life], life_of(index, at, life)
     parts.append(write(_PANEL, top, f"the life of chain {head}", SMALL, INK, bold=True))
     for n, step in enumerate(steps):
         parts.append(_step(top + 14 + 52 * n, step, step.row == at, wide, n == len(steps) - 1))

@@ -10,7 +10,9 @@ message that is changed meets the checks that a hostile front-end would.
 The rule that keeps it simple: each message is sent, and the back-end looks once. What it refuses
 ends the replay there.
 
-Linux only, as the back-end. Source: vhost-user.rst, "Communication", REPLY_ACK.
+A back-end runs on Linux only. Elsewhere an outcome is one that was recorded, and says so.
+
+Source: vhost-user.rst, "Communication", REPLY_ACK.
 """
 
 from __future__ import annotations
@@ -19,15 +21,14 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from virtlab.backends.disk import Disk
 from virtlab.show.real_messages import R, Sent
+from virtlab.show.real_outcomes import able, outcome, session_key, spread
 from virtlab.virtio.blk import VirtioBlk
 from virtlab.virtio.features import Feature
 from virtlab.virtio.layouts import DType
-from virtlab.virtio.vhost_user.back_end import BackEnd
-from virtlab.virtio.vhost_user.channel import Channel
 from virtlab.virtio.vhost_user.layouts import (
     NEED_REPLY,
     SINGLE_REGION,
@@ -35,12 +36,18 @@ from virtlab.virtio.vhost_user.layouts import (
     VRING_ADDR,
     VRING_STATE,
 )
-from virtlab.virtio.vhost_user.mapping import sealed_file
 from virtlab.virtio.vhost_user.messages import ProtocolError, check_reply, pack
 from virtlab.virtio.vhost_user.statistics import Event
 
+if TYPE_CHECKING:
+    from virtlab.virtio.vhost_user.back_end import BackEnd
+    from virtlab.virtio.vhost_user.channel import Channel
+
 DISK = 16 << 20
 """Bytes of the disk that the back-end has."""
+
+SLOTS = 8
+"""Entries of its ring, at most: those of the recorded session."""
 
 LARGEST = 64 << 30
 """Bytes of a file that is made for a replay, at most. It is sparse: it takes no room."""
@@ -58,17 +65,35 @@ class Replay(NamedTuple):
     """What became of a session: after each message the places, and what was refused, if anything.
 
     `refused` is the index of the message, and `why` are the back-end's own words. `over` says that
-    the connection ended with it.
+    the connection ended with it. `recorded` says that no back-end was asked now.
     """
 
     places: tuple[tuple[Place, ...], ...]
     refused: int | None = None
     why: str = ""
     over: bool = False
+    recorded: bool = False
 
 
 def replay(session: Sequence[Sent]) -> Replay:
-    """Say all of it to a new back-end, up to what it refuses."""
+    """Say all of it to a new back-end, up to what it refuses.
+
+    Where no back-end can run it is what one said of this session once. `OSError` if nobody asked.
+    """
+    return _replay(session) if able() else _kept(outcome(session_key(session)))
+
+
+def _kept(fields: dict[str, Any]) -> Replay:
+    """An outcome as it was kept."""
+    places = [tuple(Place(*each) for each in regions) for regions in spread(fields["places"])]
+    return Replay(**fields | {"places": tuple(places)})
+
+
+def _replay(session: Sequence[Sent]) -> Replay:
+    """See `replay`: to a back-end of now."""
+    from virtlab.virtio.vhost_user.back_end import BackEnd
+    from virtlab.virtio.vhost_user.channel import Channel
+
     notes: list[str] = []
     places: list[tuple[Place, ...]] = []
 
@@ -80,7 +105,7 @@ def replay(session: Sequence[Sent]) -> Replay:
     ours.setblocking(False)
     with (
         closing(Channel(ours, check_reply)) as channel,
-        closing(BackEnd(VirtioBlk(Disk(DISK)), theirs, watch=watch)) as back_end,
+        closing(BackEnd(VirtioBlk(Disk(DISK), queue_size=SLOTS), theirs, watch=watch)) as back_end,
     ):
         for index, one in enumerate(session):
             try:
@@ -116,6 +141,8 @@ def _make(kind: str, size: int, open_things: ExitStack) -> int:
         for end in pair:
             open_things.enter_context(end)
         return pair[0].fileno()
+    from virtlab.virtio.vhost_user.mapping import sealed_file
+
     fd = sealed_file("virtlab-replay", min(size, LARGEST)) if kind == "file" else os.eventfd(0)
     open_things.callback(os.close, fd)
     return fd
@@ -167,6 +194,11 @@ MISTAKES: Mapping[str, tuple[int, Change]] = {
     ),
 }
 """By name: which request is changed, and how. Each is one that a front-end may really send."""
+
+
+def possible(session: Sequence[Sent], mistake: str) -> bool:
+    """Whether `session` has a message to make this mistake of."""
+    return any(one.asks and one.request == MISTAKES[mistake][0] for one in session)
 
 
 def spoilt(session: Sequence[Sent], mistake: str) -> list[Sent]:

@@ -118,14 +118,19 @@ class TraceView(Shell):
         self._take(filtered(self.state, self._rows, here, wanted))
 
     def follow(self) -> None:
-        """List only what has to do with the chain of this row."""
-        here = int(self._rows[self.state.at]) if len(self._rows) else 0
+        """List only the rows of this row's chain; once more, and all rows are there again.
+
+        Of a row with several chains it is the first.
+        """
+        if self.state.wanted.life is not None:
+            self.filter(ALL)
+            return
+        here = int(self._rows[self.state.at]) if len(self._rows) else NONE
         life = self.index.of_row.get(here)
         if life is None:
             self._says.value = said("This row belongs to no chain. Choose a `pop` or a `push`.")
             return
-        found = self.index.rows[here]
-        self.filter(Filter(ring=found.ring, head=self.index.lives.head[life]))
+        self.filter(Filter(life=life))
 
     def reset(self) -> None:
         """Everything, from where it started."""
@@ -175,7 +180,8 @@ class TraceView(Shell):
         self._text = entry("Text", "")
         self._head.layout.width = "9em"
         self._what = choice("Show", [("the list", False), ("the figures", True)], False)
-        chain = button("This chain only", self.follow, "List what has to do with this chain")
+        tip = "List only the rows of this chain; press again for all rows"
+        chain = button("This chain only", self.follow, tip)
         return row(self._kind, self._ring, self._head, self._text, chain, self._what)
 
     def _listen(self) -> None:
@@ -210,7 +216,7 @@ class TraceView(Shell):
         self.state = state
         self._following = True
         try:
-            kind, ring, head, text = state.wanted
+            kind, ring, head, text, _ = state.wanted
             self._kind.value = kind or ""
             self._ring.value = NONE if ring is None else ring
             self._head.value = "" if head is None else str(head)
@@ -226,7 +232,9 @@ class TraceView(Shell):
             self._picture.value = shown(figures_picture(found, self.title))
             self._says.value = said(f"{found}.")
             return
-        self._picture.value = shown(list_picture(self.index, self._rows, self.state.at, self.title))
+        life = self.state.wanted.life
+        drawn = list_picture(self.index, self._rows, self.state.at, self.title, life)
+        self._picture.value = shown(drawn)
         self._says.value = said(explain(self.index, self._rows, self.state))
 
 
@@ -254,4 +262,6 @@ def explain(index: Index, rows: npt.NDArray[np.int64], state: State) -> str:
     row_ = index.rows[here]
     which = "" if state.wanted.empty else f" of those that the filter leaves ({len(index)} in all)"
     words = f"Row {state.at + 1} of {len(rows)}{which}: `{row_.kind}` {what_words(row_)}".rstrip()
-    return f"{words}. {life_words(index, here)}".strip()
+    life = state.wanted.life
+    again = "" if life is None else " Press `This chain only` again for all rows."
+    return f"{words}. {life_words(index, here, life)}{again}".strip()

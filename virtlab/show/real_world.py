@@ -45,7 +45,7 @@ class Line(NamedTuple):
 
 
 LINES = (
-    Line("a socket", "messages, until all is set up", "<>"),
+    Line("a socket", "messages, to start and to stop", "<>"),
     Line("guest memory", "one file: rings and buffers", "="),
     Line("kick", "an eventfd: something is available", "->"),
     Line("call", "an eventfd: something was used", "<-"),
