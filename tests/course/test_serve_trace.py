@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from io import FileIO
 
 from tests.course.serve_command import (
     disk_at,
@@ -13,6 +15,8 @@ from tests.course.serve_command import (
     write_one,
 )
 from virtlab.course import serve_command
+from virtlab.course.serve_trace import Trace
+from virtlab.virtio.vhost_user.statistics import Event
 
 # -- traces and statistics
 
@@ -62,6 +66,20 @@ def test_a_trace_that_cannot_be_written_ends_and_the_disk_goes_on(image, path, m
     assert [line for line in lines if "the trace ends here" in line] == lines[2:3]
     assert lines[-1].startswith(f"{path}: 1 requests")
     assert image.read_bytes()[9 * 512 : 10 * 512] == bytes(512)
+
+
+def test_a_trace_into_a_pipe_that_nobody_reads_ends_and_the_device_goes_on():
+    """A pipe that does not block and is full takes nothing, and that is no error of its own."""
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    lines = []
+    with FileIO(theirs, "w") as file:
+        watch = Trace(file, True, lines.append).watch("disk.sock")
+        for number in range(2000):
+            watch(Event("kick", number))
+    with open(ours, "rb") as end:
+        assert end.read(200).startswith(b'{"ns": ')
+    assert lines == ["the trace ends here: nobody reads it"]
 
 
 def test_a_trace_whose_file_cannot_be_made_is_one_line(image, path, tmp_path, capfd):

@@ -218,7 +218,7 @@ def test_a_request_that_is_answered_otherwise_than_then_is_an_error():
 
 
 @pytest.mark.parametrize("name", ["disk", "slots"])
-@pytest.mark.parametrize("value", [None, "8", 0, -1])
+@pytest.mark.parametrize("value", [None, "8", 0, -1, True, (1 << 30) + 1, 1 << 50])
 def test_a_tape_that_does_not_say_its_disk_is_refused(name, value):
     tape = Tape({"disk": 512, "slots": 8} | {name: value})
     with pytest.raises(ValueError, match=f"does not say its '{name}'"):

@@ -142,7 +142,7 @@ def test_a_chain_that_is_no_request_breaks_the_device_behind_the_answers_before_
 
 
 def test_a_request_too_large_to_be_noted_is_answered_and_counted(monkeypatch):
-    monkeypatch.setattr(live_blk, "MOST", 16 + 2 * SECTOR)
+    monkeypatch.setattr(live_blk, "NOTED", 16 + 2 * SECTOR)
     notes = []
     device = NotedBlk(Disk.of(IMAGE), notes.append, 64)
     driver = world(device)

@@ -14,7 +14,7 @@ from virtlab.memory import GuestMemory
 from virtlab.virtio.layouts import SplitRings
 from virtlab.virtio.split import SplitQueue
 
-NOTE = ChainNote(0, 0, ((16, False), (1, True)), bytes(1000), 1, 0, 0)
+NOTE = ChainNote(0, 0, ((1000, False), (1, True)), bytes(1000), 1, 0, 0)
 SAID = Said("a", "b", 0, "c" * 1000, 0, Counts())
 KICK = Event("kick", 0)
 

@@ -15,16 +15,23 @@ from virtlab.hosts.tape_lines import EVENTS
 from virtlab.virtio.layouts import SplitRings
 from virtlab.virtio.packed_layouts import PackedRings
 
+
+def whole(rings):
+    """The pieces that a ring is."""
+    return tuple((gpa, bytes(range(100, 100 + length))) for gpa, length in rings.parts)
+
+
+RINGS = SplitRings(8, 0x1000, 0x1080, 0x10C0), PackedRings(5, 0x1000, 0x1050, 0x1054)
 SPLIT = RingShot(
     0,
-    SplitRings(8, 0x1000, 0x1080, 0x10C0),
+    RINGS[0],
     frozenset({28, 29, 32}),
     70_000,
     69_999,
-    ((0x1000, bytes(range(128))), (0x10C0, b"")),
+    (*whole(RINGS[0]), (0x5000, b"")),
     ((0, 0xA0000), (0x10_0000, 1 << 20)),
 )
-PACKED = SPLIT._replace(ring=1, rings=PackedRings(5, 0x1000, 0x1050, 0x1054))
+PACKED = SPLIT._replace(ring=1, rings=RINGS[1], pieces=whole(RINGS[1]))
 CHAIN = ChainNote(0, 3, ((16, False), (512, True), (1, True)), b"a head of 16 byt", 513, 0, 1 << 31)
 SAID = Said("mkfs", "mke2fs -q /dev/vda", 0, "ä\n", 20, Counts(1, 2, 3, 4, 5, 6))
 
@@ -117,7 +124,7 @@ SHOT = {
     "features": 0,
     "last_avail": 0,
     "used": 0,
-    "pieces": [[0, "AAAA"]],
+    "pieces": [[0, 500 * "AAAA"]],
     "regions": [[0, 4096]],
 }
 NOTE = {
@@ -125,7 +132,7 @@ NOTE = {
     "kind": "chain",
     "ring": 0,
     "head": 0,
-    "pieces": [[16, 0]],
+    "pieces": [[3, 0], [1, 1]],
     "data": "AAAA",
     "written": 1,
     "status": 0,
@@ -162,10 +169,13 @@ WRONG = {
     "a ring of nothing": (SHOT | {"size": 0}, "no queue is 'split', 0"),
     "a ring too large": (SHOT | {"size": 32769}, "no queue is"),
     "a ring of two parts": (SHOT | {"parts": [0, 1]}, "no queue is"),
+    "a ring that is not there": (SHOT | {"pieces": [[0, 40 * "AAAA"]]}, "ring is missing"),
     "a region of text": (SHOT | {"regions": [[1, "a"]]}, "regions: 'a'"),
     "a region that is negative": (SHOT | {"regions": [[1, -1]]}, "regions: -1"),
     "data that is no base64": (NOTE | {"data": "a"}, "data: no base64"),
     "data with a letter of no alphabet": (NOTE | {"data": "ää=="}, "data: no base64"),
+    "data of another length": (NOTE | {"data": ""}, "pieces: they do not fit 0 bytes"),
+    "a request of a terabyte": (NOTE | {"pieces": [[3, 0], [1 << 40, 1]]}, "or are too long"),
     "no counts": (COMMAND | {"counts": []}, "counts: '[]'"),
     "a count too few": (COMMAND | {"counts": {}}, "requests: 'None'"),
 }
@@ -216,6 +226,16 @@ def test_lines_without_end_are_not_read_into_memory(file, monkeypatch):
     file.write_text(4 * GOOD)
     with pytest.raises(FileError, match="at most 3 lines"):
         Tape.read(file)
+
+
+def test_a_small_file_may_not_become_a_large_tape(file, monkeypatch):
+    monkeypatch.setattr("virtlab.hosts.tape.ALL", 100 * len(GOOD))
+    file.write_bytes(gzip.compress(100 * GOOD.encode()))
+    assert len(Tape.read(file).moments) == 100
+    file.write_bytes(gzip.compress(100 * GOOD.encode() + b" \n"))
+    with pytest.raises(FileError, match=f"and {100 * len(GOOD)} bytes") as caught:
+        Tape.read(file)
+    assert caught.value.line == 101
 
 
 @pytest.mark.parametrize("name", ["cut", "wrong", "more"])

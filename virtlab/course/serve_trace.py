@@ -18,6 +18,7 @@ Times are seconds (``ns``: nanoseconds) since the trace began. Source: `Event`.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 from io import FileIO
@@ -51,7 +52,10 @@ class Trace:
         rest = f"{line}\n".encode()
         try:
             while rest:
-                rest = rest[self._file.write(rest) :]
+                # A pipe that does not block, and is full: it gives None.
+                if not (written := self._file.write(rest)):
+                    raise BlockingIOError(errno.EAGAIN, "nobody reads it")
+                rest = rest[written:]
         except OSError as error:
             self._file = None
             self._say(f"the trace ends here: {reason(error)}")

@@ -24,16 +24,13 @@ import numpy as np
 
 from virtlab.backends.disk import Disk
 from virtlab.errors import GuestError
-from virtlab.hosts.tape_moments import ChainNote
+from virtlab.hosts.tape_moments import NOTED, ChainNote
 from virtlab.memory import GuestMemory, flat
 from virtlab.virtio.batch import Batch
 from virtlab.virtio.blk import Agreed, VirtioBlk
 from virtlab.virtio.chain import Buffer, Chain
 from virtlab.virtio.device import Queue
 from virtlab.virtio.features import Feature, Features
-
-MOST = 4 << 20
-"""Bytes of a request that is noted. Linux makes none above 1.25 MiB."""
 
 
 class Answer(NamedTuple):
@@ -128,7 +125,7 @@ class NotedBlk(VirtioBlk):
         queue.push_many(batch, np.array(written, np.int64))
 
     def _noted(self, index: int, chain: Chain, agreed: Agreed) -> int:
-        if chain.readable + chain.writable > MOST:
+        if chain.readable + chain.writable > NOTED:
             self.unnoted += 1
             return self.answer(chain, agreed)
         data = chain.read(agreed.dma)

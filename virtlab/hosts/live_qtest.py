@@ -116,9 +116,9 @@ class QtestSession(Session):
 
     def __init__(self, tier: Tier, ring: str = "split", tape: Tape | None = None) -> None:
         self._parts = Parts(tape or recorded(ring))
-        super().__init__(tier, Disk(self._parts.number("disk")), ring)
+        super().__init__(tier, Disk(self._parts.disk), ring)
         self._recorder = Recorder()
-        slots, packed = self._parts.number("slots"), ring == "packed"
+        slots, packed = self._parts.slots, ring == "packed"
         with contextlib.ExitStack() as made:
             self._served = ServedDisk(self.disk, self._recorder, slots)
             made.callback(self._served.close)

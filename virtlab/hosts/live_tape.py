@@ -22,6 +22,7 @@ from virtlab.hosts.tape import Tape
 from virtlab.hosts.tape_moments import ChainNote, Counts, Moment, Said
 from virtlab.hosts.tape_shot import RingShot
 from virtlab.virtio.blk import VirtioBlk
+from virtlab.virtio.layouts import MAX_SIZE
 from virtlab.virtio.vhost_user.statistics import Statistics
 
 RECORDINGS = {"split": "disk.jsonl.gz", "packed": "packed.jsonl.gz"}
@@ -35,6 +36,10 @@ def recorded(ring: str = "split") -> Tape:
     file = resources.files("virtlab") / "data" / "linux" / RECORDINGS[ring]
     with resources.as_file(file) as path:
         return Tape.read(path)
+
+
+LARGEST = 1 << 30
+"""Bytes of the largest disk that is made because a tape says so."""
 
 
 class Parts:
@@ -54,12 +59,22 @@ class Parts:
         self.begun += moments
         return said, moments
 
-    def number(self, name: str) -> int:
-        """A number from what the tape says of itself. `ValueError` if it is none, or is 0."""
+    def number(self, name: str, most: int) -> int:
+        """A number from what the tape says of itself. `ValueError` unless it is 1 to `most`."""
         value = self.about.get(name)
-        if not isinstance(value, int) or value <= 0:
-            raise ValueError(f"the tape does not say its {name!r}")
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
+            raise ValueError(f"the tape does not say its {name!r}, from 1 to {most}")
         return value
+
+    @property
+    def disk(self) -> int:
+        """Bytes of the disk."""
+        return self.number("disk", LARGEST)
+
+    @property
+    def slots(self) -> int:
+        """Entries of its ring."""
+        return self.number("slots", MAX_SIZE)
 
 
 class RecordedSession(Session):
@@ -67,8 +82,8 @@ class RecordedSession(Session):
 
     def __init__(self, tier: Tier, ring: str = "split", tape: Tape | None = None) -> None:
         self._parts = Parts(tape or recorded(ring))
-        super().__init__(tier, Disk(self._parts.number("disk")), ring)
-        self._device = VirtioBlk(self.disk, queue_size=self._parts.number("slots"))
+        super().__init__(tier, Disk(self._parts.disk), ring)
+        self._device = VirtioBlk(self.disk, queue_size=self._parts.slots)
         self._total = Counts()
 
     def _do(self, name: str) -> Work:

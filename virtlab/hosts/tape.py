@@ -40,8 +40,8 @@ __all__ = ["ChainNote", "Counts", "Event", "Moment", "RingShot", "Said", "Tape",
 PACKED, MAGIC = ".gz", b"\x1f\x8b"
 """How the name of a compressed file ends, and how its bytes begin."""
 
-LONGEST, MOST = 8 << 20, 1 << 20
-"""Bytes of a line, and lines of a tape, that are read."""
+LONGEST, MOST, ALL = 8 << 20, 1 << 20, 128 << 20
+"""Bytes of a line that are read, and lines and bytes of a tape: a small file can unpack to much."""
 
 
 @dataclass
@@ -134,8 +134,8 @@ def _lines(path: str | PathLike[str]) -> Generator[Line, None, None]:
         try:
             while text := stream.readline(LONGEST + 1):
                 number += 1
-                if len(text) > LONGEST or number > MOST:
-                    why = f"a tape has at most {MOST} lines, of {LONGEST} bytes"
+                if len(text) > LONGEST or number > MOST or byte + len(text) > ALL:
+                    why = f"a tape has at most {MOST} lines, of {LONGEST} bytes, and {ALL} bytes"
                     raise FileError(path, byte, why, number)
                 if text.strip():
                     yield Line(byte, number, text)

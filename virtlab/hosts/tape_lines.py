@@ -150,7 +150,7 @@ def _read_event(fields: Fields) -> What:
 
 
 def _read_shot(fields: Fields) -> What:
-    return RingShot(
+    shot = RingShot(
         _number(fields, "ring"),
         _rings(fields),
         from_bits(_number(fields, "features")),
@@ -159,16 +159,16 @@ def _read_shot(fields: Fields) -> What:
         tuple((gpa, _bytes(data, "pieces")) for gpa, data in _pairs(fields, "pieces", str)),
         tuple((start, size) for start, size in _pairs(fields, "regions", int)),
     )
+    if not shot.whole:
+        raise ValueError("pieces: a part of the ring is missing")
+    return shot
 
 
 def _rings(fields: Fields) -> Rings:
     kinds: dict[str, type[SplitRings] | type[PackedRings]]
     kinds = {"split": SplitRings, "packed": PackedRings}
-    layout, size, parts = (
-        _text(fields, "layout"),
-        _number(fields, "size"),
-        _numbers(fields, "parts"),
-    )
+    layout, size = _text(fields, "layout"), _number(fields, "size")
+    parts = _numbers(fields, "parts")
     if layout not in kinds or not 0 < size <= MAX_SIZE or len(parts) != 3:
         raise ValueError(f"layout, size, parts: no queue is {layout!r}, {size}, {parts}")
     return kinds[layout](size, *parts)
@@ -176,7 +176,7 @@ def _rings(fields: Fields) -> Rings:
 
 def _read_chain(fields: Fields) -> What:
     pairs = _pairs(fields, "pieces", int)
-    return ChainNote(
+    chain = ChainNote(
         _number(fields, "ring"),
         _number(fields, "head"),
         tuple((length, bool(write)) for length, write in pairs),
@@ -185,6 +185,11 @@ def _read_chain(fields: Fields) -> What:
         _number(fields, "status"),
         _number(fields, "answer"),
     )
+    if not chain.whole:
+        raise ValueError(
+            f"pieces: they do not fit {len(chain.data)} bytes of data, or are too long"
+        )
+    return chain
 
 
 def _read_said(fields: Fields) -> What:

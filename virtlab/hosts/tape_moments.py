@@ -22,6 +22,9 @@ from virtlab.virtio.vhost_user.statistics import Event, Statistics
 CONSOLE, EVENT, RING, CHAIN, SAID = "console", "event", "ring", "chain", "said"
 """The kinds of a moment."""
 
+NOTED = 4 << 20
+"""Bytes of a request that is noted. Linux makes none above 1.25 MiB."""
+
 
 class ChainNote(NamedTuple):
     """A request as the driver made it on ring `ring`, and how the device answered.
@@ -43,6 +46,15 @@ class ChainNote(NamedTuple):
     def writable(self) -> int:
         """Bytes that the device may write."""
         return sum(length for length, write in self.pieces if write)
+
+    @property
+    def whole(self) -> bool:
+        """Whether `data` fills the pieces that are read, and all pieces are no more than `NOTED`.
+
+        Who makes the request again needs memory for them.
+        """
+        total = sum(length for length, _ in self.pieces)
+        return total <= NOTED and total - self.writable == len(self.data)
 
 
 class Counts(NamedTuple):

@@ -106,6 +106,14 @@ class RingShot(NamedTuple):
         return ShotMemory(self.pieces, self.regions)
 
     @property
+    def whole(self) -> bool:
+        """Whether all of the ring itself was kept: who looks at it finds it there."""
+        try:
+            return all(len(self.memory.read(*part)) for part in self.rings.parts)
+        except DmaFault:
+            return False
+
+    @property
     def added(self) -> int:
         """How far the driver has made chains available, counted as `last_avail` is."""
         if isinstance(self.rings, SplitRings):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import random
 
 import pytest
 
+from tests.descriptors import fd_count
 from tests.hosts.vfio_user.bench import Card, Scratch
-from tests.hosts.vfio_user.world import MESSAGES, ROOM
+from tests.hosts.vfio_user.world import MESSAGES, ROOM, Machine, elsewhere
 from virtlab.backends.disk import Disk
 from virtlab.backends.network import Link
 from virtlab.clock import MICROSECOND
@@ -21,6 +24,8 @@ from virtlab.guest.msix import MsixDriver
 from virtlab.guest.room import Room
 from virtlab.guest.virtio_blk import BlkDriver
 from virtlab.guest.virtio_pci import ModernPci
+from virtlab.hosts.vfio_user.layouts import IrqIndex
+from virtlab.hosts.vfio_user.messages import Refused
 from virtlab.hosts.vfio_user.real_clock import RealClock
 from virtlab.pci.capabilities import Msi, PowerManagement
 from virtlab.virtio.blk import VirtioBlk
@@ -241,3 +246,63 @@ def test_capabilities_that_cannot_be(machine_with):
     card.config.find(PowerManagement).preset(NEXT=0x80)
     with pytest.raises(ConnectionError, match="overlaps"):
         machine_with(card)
+
+
+# -- a server that dies, refuses, or lies
+
+
+def refused(*_, **__):
+    raise Refused(errno.EPERM, "not for you")
+
+
+def test_a_server_that_has_gone_leaves_no_descriptor_behind(path):
+    before = fd_count()
+    with elsewhere(Card(), path) as there:
+        machine = Machine(path)
+        there.do(lambda: there.services[0]._hang_up(there.services[0].server))
+        with pytest.raises(ConnectionError):
+            machine.cpu.load(machine.found.bar(0), 4)
+        machine.close()
+    del machine
+    gc.collect()
+    assert fd_count() == before
+
+
+def test_an_access_that_is_refused_is_one_that_nobody_answers(machine_with, monkeypatch):
+    machine = machine_with(Card())
+    gpa = machine.found.bar(0)
+    regions = machine.there.services[0].slot.regions
+    monkeypatch.setattr(regions, "read", refused)
+    monkeypatch.setattr(regions, "write", refused)
+    machine.cpu.store(gpa, 5, 4)
+    assert machine.cpu.load(gpa, 4) == 0xFFFF_FFFF
+    # Nor does anything else that a guest leads to.
+    monkeypatch.setattr(machine.client, "unmask", refused)
+    monkeypatch.setattr(machine.client, "reset", refused)
+    machine.function.irq.set(True)
+    machine.cpu.store(gpa, 5, 4)
+    machine.function.reset()
+    config = machine.function.config
+    config.write(0x80, 4, 5)
+    assert config.read(0x80, 4) == 0xFFFF_FFFF
+
+
+def test_no_more_interrupts_are_heard_than_this_end_has(machine_with, monkeypatch):
+    """A server may say that there are four thousand million."""
+    machine = machine_with(Card(vectors=3))
+    client, heard = machine.client, []
+    monkeypatch.setattr(client, "irq_info", lambda kind: (0, (1 << 32) - 1))
+    monkeypatch.setattr(client, "listen_to", lambda kind, first, fds: heard.append(len(fds)))
+    for kind in (IrqIndex.MSI, IrqIndex.MSIX):
+        machine.function._listen_to(kind)
+    assert heard == [32, 3]
+
+
+def test_interrupts_that_are_refused(machine_with, monkeypatch):
+    machine = machine_with(Card())
+    before = fd_count()
+    monkeypatch.setattr(machine.client, "listen_to", refused)
+    with pytest.raises(ConnectionError, match="not for you"):
+        machine.function._listen_to(IrqIndex.MSI)
+    assert machine.function._events == {}
+    assert fd_count() == before - 2  # the pin's, at both ends

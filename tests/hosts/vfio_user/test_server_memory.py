@@ -10,6 +10,7 @@ import pytest
 from tests.descriptors import fd_count
 from tests.hosts.vfio_user.bench import Bench, Card, access, dma_map, read, write
 from virtlab.errors import DmaFault
+from virtlab.hosts.vfio_user import conversation
 from virtlab.hosts.vfio_user.layouts import (
     DMA_ACCESS,
     DMA_UNMAP,
@@ -117,6 +118,34 @@ def test_a_client_that_does_not_answer_is_no_memory(make):
     assert bench.server.receive()  # it comes too late, and harms nobody
     assert read(bench, CONFIG, 0, 2) == b"\xf4\x1a"
     answer(bench, first.id + 1, Command.DMA_READ, 0x8000, b"y")
+    assert bench.function.dma.read(0x8000, 1) == b"y"
+
+
+def test_a_client_that_answers_each_byte_late_is_no_memory_in_the_end(make, monkeypatch):
+    """It takes a byte at a time, each well before its time is over: together that is an hour."""
+    bench = asked_for(make, said={"capabilities": {"max_data_xfer_size": 1}})
+    for number in range(1, 31):
+        answer(bench, number, Command.DMA_READ, 0x8000 + number - 1, b"x")
+    now = iter(range(1000))
+    monkeypatch.setattr(conversation.time, "monotonic", lambda: 0.02 * next(now))  # 50 ms at most
+    with pytest.raises(DmaFault, match="too slowly"):
+        bench.function.dma.read(0x8000, 30)
+    with pytest.raises(DmaFault, match="does not answer"):
+        bench.function.dma.read(0x8000, 1)
+    # Three were asked for: who begins before the end is waited for to the end.
+    for number in range(1, 4):
+        assert bench.wire.receive().id == number
+    bench.wire.sock.settimeout(0)
+    assert bench.wire.receive() is None
+
+
+def test_each_command_is_a_new_beginning(make):
+    bench = asked_for(make)
+    bench.server._left = -1.0
+    with pytest.raises(DmaFault, match="too slowly"):
+        bench.function.dma.read(0x8000, 1)
+    assert read(bench, CONFIG, 0, 2) == b"\xf4\x1a"
+    answer(bench, 1, Command.DMA_READ, 0x8000, b"y")
     assert bench.function.dma.read(0x8000, 1) == b"y"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import time
 
@@ -199,3 +200,122 @@ def test_descriptors_are_given_back(path):
         client = Client(connect(path))
         client.close()
     assert fd_count() == before
+
+
+# -- what a client or a poor machine can do to it
+
+
+def counted(monkeypatch, what, name):
+    """Count the calls of a method: a list, one entry each."""
+    calls, real = [], getattr(what, name)
+    monkeypatch.setattr(what, name, lambda *arguments: (calls.append(1), real(*arguments))[1])
+    return calls
+
+
+@pytest.fixture
+def served(path):
+    loop = Loop()
+    service = Service(loop, listen(path), Slot(Card()))
+    yield service
+    service.close()
+    loop.close()
+
+
+def test_one_turn_more_is_one_however_often_it_is_asked_for(path, served, monkeypatch):
+    """Else each turn of a busy device would leave more turns behind than it was."""
+    sock = connect(path)
+    served.loop.turn(5)
+    turns = counted(monkeypatch, served, "_ready")
+    for _ in range(50):
+        served.server.wake()
+    time.sleep(0.001)
+    served.loop.turn(5)
+    assert len(turns) == 1
+    sock.close()
+
+
+def test_a_turn_that_was_asked_for_by_who_is_gone(path, served):
+    sock = connect(path)
+    served.loop.turn(5)
+    served.server.wake()
+    served._hang_up(served.server)
+    time.sleep(0.001)
+    served.clock.ring()
+    assert served.server is None
+    sock.close()
+    client = connect(path)  # and the next one may ask for turns again
+    served.loop.turn(5)
+    served.server.wake()
+    assert served.clock.next_event() is not None
+    client.close()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
+def test_without_a_free_descriptor_it_waits_and_does_not_spin(path, served, monkeypatch, code):
+    class Poor:
+        """The listener, while this process has no descriptor left."""
+
+        def __init__(self, sock):
+            self.fileno, self.close = sock.fileno, sock.close
+            self.calls = 0
+
+        def accept(self):
+            self.calls += 1
+            raise OSError(code, "none is left")
+
+    real, served.listener = served.listener, Poor(served.listener)
+    monkeypatch.setattr("virtlab.hosts.vfio_user.service.LATER", 0.05)
+    sock = connect(path)
+    served.loop.turn(5)
+    assert served.listener.calls == 1
+    served.loop.turn(0)
+    assert served.listener.calls == 1
+    served.listener = real
+    while served.server is None:  # later it looks again
+        served.loop.turn(5)
+    assert served.sessions == 1
+    sock.close()
+
+
+def test_it_may_be_closed_while_it_waits_for_a_descriptor(path, monkeypatch):
+    monkeypatch.setattr("virtlab.hosts.vfio_user.service.LATER", 0)
+    loop = Loop()
+    service = Service(loop, listen(path), Slot(Card()))
+    loop.no_more(service.listener.fileno())
+    loop.after(0, service._await)
+    service.close()
+    loop.turn(0)
+    loop.close()
+
+
+def test_a_machine_without_room_for_a_client(path, served, monkeypatch):
+    """Its addresses are used up: this client is hung up on, and the next one is served."""
+    before, seen = fd_count(), []
+
+    def no_room(slot, sock, *_):
+        seen.append(sock)
+        raise OSError(errno.ENOMEM, "no addresses")
+
+    with monkeypatch.context() as poor:
+        poor.setattr("virtlab.hosts.vfio_user.service.Server", no_room)
+        sock = connect(path)
+        served.loop.turn(5)
+    sock.settimeout(5)
+    assert sock.recv(1) == b""
+    assert (served.server, served.sessions, len(seen)) == (None, 0, 1)
+    sock.close()
+    assert fd_count() == before
+    sock = connect(path)
+    served.loop.turn(5)
+    assert served.sessions == 1
+    sock.close()
+
+
+def test_a_device_that_goes_on_by_itself_may_ask_again(path, served):
+    sock = connect(path)
+    served.loop.turn(5)
+    served.server._left = -1.0
+    served.clock.after(0, lambda: None)
+    served.loop.turn(5)
+    assert served.server._left == served.server.patience
+    sock.close()

@@ -14,11 +14,16 @@ from virtlab.guest.virtio_device import RING_FEATURES, VirtioDriver
 from virtlab.virtio.batch import WHOLE
 from virtlab.virtio.device import RequestDevice, VirtioDevice
 from virtlab.virtio.features import Feature
+from virtlab.virtio.layouts import NEXT, packer
+from virtlab.virtio.packed_layouts import PACKED_DESC
 from virtlab.virtio.vhost_user.dirty_log import DirtyLog
-from virtlab.virtio.vhost_user.inflight import Taken
+from virtlab.virtio.vhost_user.inflight import Taken, region_bytes
+from virtlab.virtio.vhost_user.inflight_packed import PackedTracker
 from virtlab.virtio.vhost_user.ledger import Ledger
 from virtlab.virtio.vhost_user.messages import ProtocolError
 from virtlab.virtio.vhost_user.statistics import Event, Statistics
+
+pack = packer(PACKED_DESC).pack
 
 
 class Told(VirtioDevice):
@@ -301,6 +306,43 @@ def test_what_is_left_over_is_checked_like_anything_else(layout):
     with pytest.raises(GuestError, match="0 bytes"):
         queue.pop_many()
     assert len(queue.left) == 2
+    front.close()
+
+
+LISTS = {
+    "whole": ([(4, 0, NEXT), (4, 5, 0)], ""),
+    "that ends early": ([(4, 3, 0), (4, 5, 0)], "2 descriptors with id 5"),
+    "that goes on": ([(4, 5, NEXT)], "slot 1 in a list"),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_notes_on_a_list_are_a_list(name):
+    """The front-end has changed flags in its notes: that ends the ring, and not the process."""
+    rows, why = LISTS[name]
+    front = FrontEnd(Echo())
+    driver = VirtioDriver(front.cpu, front, room())
+    driver.begin()
+    driver.negotiate({Feature.VERSION_1, Feature.RING_PACKED})
+    driver.add_queue(0)
+    driver.ready()
+    vring = front.back_end.rings[0]
+    vring.start(front.back_end.features, None)
+    queue = vring.queue
+    region = np.zeros(region_bytes(queue.size, packed=True), np.uint8)
+    before = PackedTracker(region, queue.size, queue.size)
+    before.recover(0, lambda position: 0)
+    raw = b"".join(pack(DATA, *row) for row in rows)
+    before.take([5], [len(rows)], raw)
+    vring.ledger.tracker = PackedTracker(region, queue.size, queue.size)
+    queue.resume(vring.ledger.tracker.recover(0, lambda position: 0)[1])
+    vring.enabled = True
+    notes = []
+    vring.ledger.watch = lambda event: notes.append(event.note)
+    front.back_end.notify(0)
+    assert vring.broken == bool(why)
+    assert why in notes[-1]
+    assert queue.used == (0 if why else 2)
     front.close()
 
 

@@ -9,7 +9,7 @@
 Read in this order: `layouts` (what the bytes are), `messages` and `wire` (one message), `version`
 (what the two agree on), `memory` (the client's RAM), `interrupts`, `regions` and `slot` (the
 function), `server` (the session), `service` (a socket to be found at). Then the other end:
-`client`, and `remote`, a function of our own machine that is somewhere else.
+`client`, `remote_registers` and `remote`, a function of our own machine that is somewhere else.
 
 Where vhost-user moves a virtio device's rings and leaves its registers in the machine, vfio-user
 moves all of it: configuration space, BARs, interrupts, DMA. So any function of ours will do.

@@ -7,9 +7,10 @@
 The idea: commands are carried out one after the other, in the order in which they came. A command
 may make the function read memory that is not mapped. Then the server must ask while it is asked.
 
-The rule that keeps it simple: it waits `patience` seconds at most, once a command. A client that
-waits itself, for the reply to this very command, may not be able to answer: to the function that is
-a `DmaFault`, as memory that is not there. What breaks the connection is told after the command.
+The rule that keeps it simple: it waits `patience` seconds at most for a command, however many
+bytes that needs. A client that waits itself, for the reply to this very command, may not be able to
+answer: to the function that is a `DmaFault`, as memory that is not there. What breaks the
+connection is told after the command.
 
 Source: vfio-user.rst, "Socket", "Command Concurrency", "VFIO_USER_DMA_READ", "VFIO_USER_DMA_WRITE".
 """
@@ -65,6 +66,7 @@ class Conversation:
         self._id = 0
         self._late: set[int] = set()
         self._deaf = False
+        self._left = patience  # seconds that may still be waited
 
     def handle(self, message: Message) -> bytes:
         """Carry out a command: the payload of its reply. `Refused` if it cannot be."""
@@ -93,6 +95,7 @@ class Conversation:
 
         `ProtocolError` where the connection cannot go on, `HungUp` where it has ended.
         """
+        self.rested()
         if self._waiting:
             message: Message | None = self._waiting.popleft()
         elif self._broken is not None:
@@ -104,6 +107,10 @@ class Conversation:
         with message:
             self._receive(message)
         return True
+
+    def rested(self) -> None:
+        """Something new begins, for which the client may be waited for again."""
+        self._left = self.patience
 
     def _receive(self, message: Message) -> None:
         if message.flags & TYPE_MASK == REPLY:
@@ -156,16 +163,23 @@ class Conversation:
 
     def _ask(self, command: Command, address: int, count: int, data: bytes = b"") -> Message:
         """Ask, and wait for the answer."""
+        # One that answers each piece late is as bad as one that does not answer.
+        if self._left < 0:
+            self._deaf = True
+            raise DmaFault("the client answers too slowly", address, count)
+        began = time.monotonic()
         self._id = (self._id + 1) % IDS
         payload = pack(DMA_ACCESS, address, count) + data
         try:
             self.wire.send(self._id, command, payload)
-            reply = self._reply(self._id)
+            reply = self._reply(self._id, began + self._left)
         except ProtocolError as error:
             # It is said once the command that led here is done.
             self._broken = error
             self.wake()
             raise DmaFault("the connection to the client broke", address, count) from None
+        finally:
+            self._left -= time.monotonic() - began
         if reply is None:
             self._deaf = True
             self._late.add(self._id)
@@ -175,9 +189,8 @@ class Conversation:
                 raise DmaFault(f"the client refused: {reply.failed}", address, count)
         return reply
 
-    def _reply(self, number: int) -> Message | None:
-        """The reply to the command `number`; None if it does not come in time."""
-        end = time.monotonic() + self.patience
+    def _reply(self, number: int, end: float) -> Message | None:
+        """The reply to the command `number`; None if it does not come before `end`."""
         while True:
             message = self.wire.receive()
             if message is None:

@@ -20,87 +20,27 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable
+from contextlib import suppress
 
-from virtlab.bus import Device, cycles
+from virtlab.bus import Device
 from virtlab.clock import MILLISECOND, Clock
 from virtlab.hosts.vfio_user.client import Client
 from virtlab.hosts.vfio_user.layouts import IrqIndex, RegionIndex
+from virtlab.hosts.vfio_user.messages import Refused
+from virtlab.hosts.vfio_user.remote_registers import Overlaid, RemoteBar, RemoteConfig
 from virtlab.memory import GuestMemory
 from virtlab.pci import capabilities
 from virtlab.pci.bars import TYPE_64
-from virtlab.pci.config import BAR_FIELDS, ConfigSpace, Header, Type0
+from virtlab.pci.config import BAR_FIELDS, Type0
 from virtlab.pci.function import Function, Identity
 from virtlab.pci.msi import msi_layout
-from virtlab.pci.msix import ENTRY, MsixTable
-from virtlab.wire import all_ones
+from virtlab.pci.msix import MsixTable
 
-BARS = range(Type0.BAR0.offset, Type0.CARDBUS_CIS.offset)
-"""The bytes of configuration space that are this end's."""
+MOST_MSI = 32
+"""Vectors that MSI has, at most (PCI 3.0 6.8.1.3)."""
 
 TURN = MILLISECOND
 """How often we look whether an interrupt has come, while somebody waits."""
-
-
-class RemoteBar:
-    """Region `index` of `client`. `after` is called behind each access: the guest has looked."""
-
-    def __init__(self, client: Client, index: int, after: Callable[[], None]) -> None:
-        self.client, self.index, self.after = client, index, after
-
-    def read(self, offset: int, size: int) -> int:
-        """Ask for it."""
-        data = self.client.read(self.index, offset, size)
-        self.after()
-        return int.from_bytes(data, "little")
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        """Send it."""
-        self.client.write(self.index, offset, value.to_bytes(size, "little"))
-        self.after()
-
-
-class Overlaid:
-    """A BAR with an MSI-X table, which is this end's, at `at`; `other` is the rest."""
-
-    def __init__(self, table: MsixTable, at: int, other: Device) -> None:
-        self.table, self.other = table, other
-        self.span = range(at, at + table.vectors * ENTRY)
-
-    def read(self, offset: int, size: int) -> int:
-        """An entry, or the server's."""
-        if offset in self.span:
-            return self.table.read(offset - self.span.start, size)
-        return self.other.read(offset, size)
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        """The same, written."""
-        if offset in self.span:
-            self.table.write(offset - self.span.start, size, value)
-        else:
-            self.other.write(offset, size, value)
-
-
-class RemoteConfig(ConfigSpace):
-    """Configuration space: the BARs are in `header`, all else is `client`'s."""
-
-    def __init__(self, header: Header, client: Client, size: int) -> None:
-        super().__init__(header)
-        self.client = client
-        self.size = size
-
-    def _read(self, offset: int, size: int) -> int:
-        if offset + size > self.size or offset in BARS:
-            return super()._read(offset, size)
-        return int.from_bytes(self.client.read(RegionIndex.CONFIG, offset, size), "little")
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        """Written there, and to what is here; then `written` is called."""
-        for at, n, shift in cycles(offset, size, 4):
-            if at + n <= self.size:
-                data = (value >> shift & all_ones(n)).to_bytes(n, "little")
-                self.client.write(RegionIndex.CONFIG, at, data)
-        super().write(offset, size, value)
 
 
 class RemoteFunction(Function):
@@ -144,7 +84,8 @@ class RemoteFunction(Function):
 
     def close(self) -> None:
         """Hang up. The function is of no use any more."""
-        self._listen_to(None)
+        with suppress(ConnectionError):  # the server may have gone first
+            self._listen_to(None)
         self.client.close()
 
     # -- making it
@@ -199,20 +140,31 @@ class RemoteFunction(Function):
         """Hear the interrupts of this kind, and no others."""
         if kind == self._kind:
             return
-        if self._kind is not None:
-            self.client.ignore(self._kind)
-        for fd in self._events:
-            self._poll.unregister(fd)
-            os.close(fd)
-        self._events.clear()
-        self._kind = kind
-        if kind is None:
-            return
-        for number in range(self.client.irq_info(kind)[1]):
+        self._drop()
+        before, self._kind = self._kind, kind
+        try:
+            if before is not None:
+                self.client.ignore(before)
+            if kind is not None:
+                self._hear(kind)
+        except (Refused, OSError) as error:
+            self._drop()
+            raise ConnectionError(f"no interrupts of the server's: {error}") from None
+
+    def _hear(self, kind: IrqIndex) -> None:
+        # The server may say any number: no more are heard than this end has.
+        most = self.table.vectors if kind == IrqIndex.MSIX and self.table else MOST_MSI
+        for number in range(min(self.client.irq_info(kind)[1], most)):
             fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             self._events[fd] = number
             self._poll.register(fd, select.POLLIN)
         self.client.listen_to(kind, 0, list(self._events))
+
+    def _drop(self) -> None:
+        for fd in self._events:
+            self._poll.unregister(fd)
+            os.close(fd)
+        self._events.clear()
 
     def _turn(self) -> None:
         """Wait a moment for what comes from the other end."""
@@ -236,12 +188,14 @@ class RemoteFunction(Function):
         """The guest has accessed the device: if its pin is still up there, we shall hear."""
         if self.irq.level:
             self.irq.set(False)
-            self.client.unmask()
+            with suppress(Refused):
+                self.client.unmask()
         self.look()
 
     def reset(self) -> None:
         """As after the bus was reset, here and there."""
-        self.client.reset()
+        with suppress(Refused):  # some cannot be
+            self.client.reset()
         super().reset()
 
 

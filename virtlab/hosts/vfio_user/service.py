@@ -15,13 +15,14 @@ Source: vfio-user.rst, "Client Disconnection".
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Callable
 
 from virtlab.hosts.vfio_user.real_clock import RealClock
 from virtlab.hosts.vfio_user.server import Server
 from virtlab.hosts.vfio_user.slot import Slot
-from virtlab.virtio.vhost_user.loop import Loop
+from virtlab.virtio.vhost_user.loop import LATER, Loop
 from virtlab.virtio.vhost_user.messages import ProtocolError
 
 MESSAGES = 64
@@ -50,8 +51,9 @@ class Service:
         self.server: Server | None = None
         self.sessions = 0
         self._ended, self._refused = ended, refused
-        loop.also(self.clock.fd, self.clock.ring)
-        loop.also(listener.fileno(), self._accept)
+        self._due = False  # whether one turn more was asked for
+        loop.also(self.clock.fd, self._ring)
+        self._await()
 
     def close(self) -> None:
         """Serve nobody any more: before the loop is closed, or after it."""
@@ -72,16 +74,35 @@ class Service:
 
     # -- what wakes it
 
+    def _await(self) -> None:
+        """Wait for a client, unless nobody is served any more."""
+        if self.listener.fileno() >= 0:
+            self.loop.also(self.listener.fileno(), self._accept)
+
     def _accept(self) -> None:
         """Somebody wants to connect."""
         try:
             sock, _ = self.listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                # Whoever waits would be there again at once, and no descriptor for them.
+                self.loop.no_more(self.listener.fileno())
+                self.loop.after(LATER, self._await)
+            return  # or it has gone again
+        try:
+            self.server = server = Server(self.slot, sock, self._refused, self._again)
         except OSError:
-            return  # it has gone again
+            sock.close()  # the machine has no room for one more
+            return
         self.sessions += 1
-        self.server = server = Server(self.slot, sock, self._refused, lambda: self._again(server))
         self.loop.no_more(self.listener.fileno())
         self.loop.also(server.fileno(), lambda: self._ready(server))
+
+    def _ring(self) -> None:
+        """The device goes on by itself."""
+        if self.server is not None:
+            self.server.rested()
+        self.clock.ring()
 
     def _ready(self, server: Server) -> None:
         """One turn."""
@@ -97,14 +118,21 @@ class Service:
             self._ended(error)
             return
         if self.slot.attend() or server.pending:
-            self._again(server)
+            self._again()
 
-    def _again(self, server: Server) -> None:
-        """One turn more, as soon as this one is over."""
-        self.clock.after(0, lambda: self._ready(server))
+    def _again(self) -> None:
+        """One turn more, as soon as this one is over: one, however often it is asked for."""
+        if not self._due:
+            self._due = True
+            self.clock.after(0, self._one_more)
+
+    def _one_more(self) -> None:
+        self._due = False
+        if self.server is not None:
+            self._ready(self.server)
 
     def _hang_up(self, server: Server) -> None:
         self.loop.no_more(server.fileno())
         self.server = None
         server.close()
-        self.loop.also(self.listener.fileno(), self._accept)
+        self._await()

@@ -86,11 +86,13 @@ class PackedTracker:
         taken = {state for entries in lists for state in entries}
         self.free = [state for state in reversed(range(self.count)) if state not in taken]
         self._relink()
-        self.entries = {int(self.states["id"][entries[-1]]): entries for entries in lists}
+        # Read once: the front-end may write there at any time.
+        left = [self._taken(entries) for entries in lists]
+        self.entries = {each.head: entries for each, entries in zip(left, lists, strict=True)}
         if len(self.entries) < len(lists):
             raise ProtocolError("notes on two lists in flight with one id")
         self.clock = clock_after(int(self.states["counter"][entries[0]]) for entries in lists)
-        return self._position(""), [self._taken(entries) for entries in lists]
+        return self._position(""), left
 
     def _position(self, which: str) -> int:
         idx = int(self.header[f"{which}used_idx"][0])

@@ -17,8 +17,7 @@ Source: vhost-user.rst, "Inflight I/O tracking"; virtio 1.3 2.7, 2.8.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from typing import cast
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -30,21 +29,13 @@ from virtlab.virtio.chain import Chain, guests_memory
 from virtlab.virtio.ordering import no_barrier
 from virtlab.virtio.packed import PackedQueue
 from virtlab.virtio.packed_chain import CLAUSES
-from virtlab.virtio.packed_chain import walk as walk_packed
-from virtlab.virtio.packed_layouts import (
-    AVAIL,
-    FLAGS_AT,
-    PACKED_DESC,
-    USED,
-    PackedRings,
-    avail_bits,
-    wrap_at,
-)
+from virtlab.virtio.packed_layouts import PACKED_DESC
 from virtlab.virtio.queue_events import QueueEvents
 from virtlab.virtio.split import SplitQueue
-from virtlab.virtio.split_chain import walk as walk_split
+from virtlab.virtio.split_chain import walk
 from virtlab.virtio.vhost_user.inflight import Heads, Taken
 from virtlab.virtio.vhost_user.ledger import Ledger
+from virtlab.virtio.vhost_user.noted_list import walk_noted
 from virtlab.virtio.vhost_user.portions import Portions
 
 _SIZE = PACKED_DESC.itemsize
@@ -103,7 +94,7 @@ class ServedSplit(_Telling, SplitQueue):
     def peek(self, position: int) -> Chain:
         """See `SplitQueue`. What is left from before comes first."""
         if self.left and position == self.last_avail:
-            return walk_split(self.dma, self.rings, self.features, self.left[0].head)
+            return walk(self.dma, self.rings, self.features, self.left[0].head)
         return super().peek(position)
 
     def pop(self) -> Chain | None:
@@ -155,9 +146,8 @@ class ServedPacked(_Telling, PackedQueue):
         """See `PackedQueue`. What is left from before comes first."""
         if not self.left or position != self.last_avail:
             return super().peek(position)
-        copy = cast(Dma, _Copied(self.dma, self.rings, position, self.left[0].descriptors))
         room = self.size - (position - self.used)
-        return walk_packed(copy, self.rings, self.features, position, room, no_barrier)
+        return walk_noted(self.dma, self.rings, self.features, position, room, self.left[0])
 
     def pop(self) -> Chain | None:
         """See `PackedQueue`."""
@@ -216,32 +206,6 @@ class ServedPacked(_Telling, PackedQueue):
 
 Served = ServedSplit | ServedPacked
 """A queue of either layout."""
-
-
-class _Copied:
-    """Memory as `dma` has it, but with copies of descriptors in the ring, from `position` on.
-
-    They are marked as available in the lap where they lie now.
-    """
-
-    def __init__(self, dma: Dma, rings: PackedRings, position: int, raw: bytes) -> None:
-        self._dma = dma
-        copies: dict[int, bytes] = {}
-        for number in range(len(raw) // _SIZE):
-            entry = raw[number * _SIZE : (number + 1) * _SIZE]
-            flags = int.from_bytes(entry[FLAGS_AT:], "little") & ~(AVAIL | USED)
-            flags |= avail_bits(wrap_at(position + number, rings.size))
-            copies[rings.desc_at(position + number)] = entry[:FLAGS_AT] + flags.to_bytes(
-                2, "little"
-            )
-        self._copies: Mapping[int, bytes] = copies
-
-    def read(self, iova: int, length: int) -> bytes:
-        """A copy of `length` bytes."""
-        entry = self._copies.get(iova - iova % _SIZE)
-        if entry is None:
-            return self._dma.read(iova, length)
-        return entry[iova % _SIZE :][:length]
 
 
 def _left_over(queue: Served, limit: int | None) -> Batch:
