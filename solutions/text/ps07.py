@@ -369,7 +369,7 @@ check("ps7.q3")
 # Then store the ring's `idx` as `used_idx`. What has inflight 1 now, is in flight: it was taken, so `last_avail` is that far ahead
 # of `pushed`. `q.clock` becomes larger than all their counters. (After `"broken"` nothing else matters.)
 #
-# The check kills your process before each store of `taken` and of `give_back`.
+# The check kills your process before each store of `taken`, of `give_back`, and of `start` with notes. So the order of stores counts.
 #
 # - **Given** `q`, a device's end of a ring, with `q.memory.load(gpa, size)`; `idx` of the used ring is at `q.used + 2`. `base` from
 #   0 to 65535.
@@ -423,10 +423,10 @@ def start(q, base):
         if version > 1:
             return "broken"
         if version == 0 or behind > q.size:
-            store(8, 2, 1)
-            store(10, 2, q.size)
             for head in range(q.size):
                 store(16 + 16 * head, 1, 0)
+            store(8, 2, 1)
+            store(10, 2, q.size)
         else:
             head = load(12, 2)
             for _ in range(behind):
@@ -490,7 +490,7 @@ check("ps7.q4")
 # | 1 | GET_FEATURES | | answer `FEATURES`, 8 bytes |
 # | 2 | SET_FEATURES | features, 8 bytes | keep them; refuse bits that `FEATURES` has not. Bit 29 is EVENT_IDX |
 # | 3 | SET_OWNER | | nothing |
-# | 5 | SET_MEM_TABLE | of task 2 | it is the memory from now on, also for a ring that runs. A refused table changes nothing |
+# | 5 | SET_MEM_TABLE | of task 2 | it is the memory from now on, also for a ring that runs |
 # | 8 | SET_VRING_NUM | ring, size: 4 bytes each | 1 to `QUEUE_SIZE`, a power of two; else refuse |
 # | 9 | SET_VRING_ADDR | ring 4, flags 4, descriptors 8, **used ring 8**, available ring 8, log 8 | user addresses of the three parts; keep them |
 # | 10 | SET_VRING_BASE | ring, base: 4 bytes each | keep it |
@@ -502,7 +502,8 @@ check("ps7.q4")
 # | 24 | GET_CONFIG | offset, size, flags: 4 bytes each, and `size` bytes | answer the same 12 bytes, and `size` bytes of `disk_config(disk)` from `offset` on, zeros behind its end. Refuse a size above 256 |
 # | other | | | refuse |
 #
-# A request in 8 to 11, or 18, for another ring than 0 is refused. A payload always has its bytes.
+# A request in 8 to 11, or 18, for another ring than 0 is refused. What is refused changes nothing. A payload always has its
+# bytes. The requests 8 to 10 are for the next start: a ring that runs, or is broken, goes on as it is.
 #
 # What `kicked()` does:
 #
@@ -512,7 +513,7 @@ check("ps7.q4")
 #    `ring_at(memory, size, desc, avail, used, event_idx)` gives the record `q`, and `start(q, base)` sets its counts. There are
 #    no notes here. `memory` is a `Mapped(regions, files, place)`: it reads and writes the files, and asks your `place` where.
 #    A new table goes into the same object, as `memory.regions` and `memory.files`.
-# 3. Then `turn`, with your `answer` for each chain.
+# 3. Then `turn`, with your `answer(buffers, memory, disk, name)` for each chain.
 # 4. Where the state is any word but `"sleep"` and `"more"`, the ring is broken. It is not touched any more; each `kicked()` gives
 #    `(False, word)`, until GET_VRING_BASE has stopped it. Then it can start anew.
 #
@@ -636,7 +637,8 @@ check("ps7.q5")
 #
 # With QEMU and a kernel on this machine (`virtlab doctor` says what is missing), take away the `#` and run the cell. In about ten
 # seconds an unmodified Linux boots. Its `virtio_blk` driver finds your disk, and `e2fsck` has the last word. `serve_linux` adds
-# system calls to your `split_stream`, `reply` and `BackEnd`, and nothing else. An error in your code is shown as always.
+# system calls to your `split_stream`, `reply` and `BackEnd`, and nothing else. An error in your code is shown as always. If your
+# code hangs up, or breaks the ring, you are told at once, and you can stop the cell at any time.
 #
 # `disk` of what it returns is the disk afterwards: `Path("disk.img").write_bytes(done.disk.array())` makes a file of it, for the `e2fsck` of
 # this machine.

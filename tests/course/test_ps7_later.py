@@ -176,7 +176,7 @@ BACK = "class BackEnd(BackEnd):\n"
         (BACK + " def kicked(self):\n"
          "  c, s = super().kicked()\n"
          "  self.disk.write(9, bytes(512)) if self.word else None\n"
-         "  return c, s if s == 'sleep' else 'sleep'", "FAILS a ring that is nowhere"),
+         "  return c, s if s == 'more' else 'sleep'", "FAILS a ring that is nowhere"),
         (BACK + " def handle(self, *a):\n"
          "  if a[0] == 5: self.disk.write(1, b'x' * 512)\n"
          "  return super().handle(*a)", "what was written is on the disk, and nothing else"),

@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,8 +23,6 @@ from virtlab.hosts.live_works import WORKS
 from virtlab.hosts.vhost_user import VhostUserDevice
 from virtlab.virtio.status import DeviceId
 from virtlab.virtio.vhost_user.layouts import Request
-
-# -- behind a real socket
 
 
 class Serving:
@@ -140,7 +139,6 @@ def linux_of(monkeypatch, guest=Guest, names=None):
 
 
 def note_a_loop(server):
-    """Instead of a turn: a ring is broken."""
     time.sleep(0.001)
     server.words = ["loop"]
 
@@ -149,10 +147,10 @@ def test_linux_is_given_its_works_and_what_it_says_is_said(monkeypatch):
     monkeypatch.setattr(real.Server, "turn", note_a_loop)
     done, said = linux_of(monkeypatch)
     assert done.ok
-    assert "the ring was broken: loop" in said
+    assert said.count("the ring is broken: loop; no request is served any more") == 1
     assert done.status == dict.fromkeys(WORKS, 0)
     assert said[0] == "Linux boots"
-    assert said[1] == f"# {WORKS['driver']}\ndid {WORKS['driver']}"
+    assert said[1 + ("broken" in said[1])] == f"# {WORKS['driver']}\ndid {WORKS['driver']}"
     assert repr(done) == "all of it went well: 0 messages, 0 kicks, 0 calls"
 
 
@@ -166,23 +164,73 @@ def test_a_linux_that_ends_early_is_no_success(monkeypatch):
     assert "it ended with" in repr(done)
 
 
+class Asking(Guest):
+    """A stand-in that sends one message, SET_OWNER, and waits for what comes."""
+
+    def run(self, command):
+        path = self.devices[1].split("path=")[1].split(",")[0]
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            sock.sendall(bytes([3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]))
+            sock.settimeout(10)
+            sock.recv(100)
+        raise ConnectionError("gone")
+
+
+@pytest.mark.parametrize(
+    ("name", "gives", "said"),
+    [
+        ("reply", None, "hung up on SET_OWNER (3): reply gives None; QEMU has no disk now"),
+        ("split_stream", ([], None), "hung up on a header: split_stream gives None as the rest"),
+    ],
+)
+def test_a_hang_up_ends_it_and_is_said(monkeypatch, name, gives, said):
+    names = {**right(), name: lambda *_: gives}
+    done, texts = linux_of(monkeypatch, Asking, names)
+    assert said in texts[-1]
+    assert not done.ok
+
+
+@pytest.mark.parametrize(
+    ("name", "gives", "said"),
+    [
+        ("reply", "x", "reply gives bytes, or None; yours gave 'x'"),
+        ("split_stream", None, r"split_stream gives a tuple \(messages, rest\); yours gave None"),
+    ],
+)
+def test_a_value_of_another_shape_is_named(monkeypatch, name, gives, said):
+    with pytest.raises(TypeError, match=said):
+        linux_of(monkeypatch, Asking, {**right(), name: lambda *_: gives})
+
+
+@pytest.mark.parametrize("gives", [None, True, (True,), (True, None), (False, "sleep", 1)])
+def test_a_kicked_of_another_shape_is_named(gives):
+    server = real.Server.__new__(real.Server)
+    server.back_end = SimpleNamespace(kicked=lambda: gives)
+    with pytest.raises(TypeError, match=r"kicked gives a tuple \(call, state\); yours gave"):
+        server._kicked()
+
+
+def test_that_nothing_comes_is_said_once(monkeypatch):
+    monkeypatch.setattr(real, "QUIET", 0.0)
+    monkeypatch.setattr(real.Server, "turn", lambda server: time.sleep(0.002))
+    _, said = linux_of(monkeypatch)
+    waits = [text for text in said if text.startswith("nothing has come for 0 s")]
+    assert waits == [
+        "nothing has come for 0 s (messages 0, the last of them none; kicks 0); "
+        "you can stop this cell"
+    ]
+
+
 def test_an_error_of_the_students_ends_it_and_is_shown(monkeypatch):
     before = fd_count()
-
-    class Slow(Guest):
-        def run(self, command):
-            path = self.devices[1].split("path=")[1].split(",")[0]
-            with socket.socket(socket.AF_UNIX) as sock:
-                sock.connect(path)
-                sock.sendall(bytes([3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]))
-                sock.settimeout(10)
-                sock.recv(100)
-            raise ConnectionError("gone")
-
     names = right()
     names["reply"] = lambda *_: 1 // 0
     with pytest.raises(ZeroDivisionError):
-        linux_of(monkeypatch, Slow, names)
+        linux_of(monkeypatch, Asking, names)
+    end = time.monotonic() + 20
+    while fd_count() != before and time.monotonic() < end:
+        time.sleep(0.01)  # the stand-in closes its socket in a thread of its own
     assert fd_count() == before
 
 

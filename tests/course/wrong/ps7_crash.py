@@ -7,6 +7,40 @@ WRONG_Q4 = slipped(
     "ps7.q4",
     [
         (
+            "start: used_idx before the list is crossed out",
+            '        if version > 1:\n            return "broken"\n',
+            (
+                "        if version > 1:\n"
+                '            return "broken"\n'
+                "        store(14, 2, q.pushed)\n"
+            ),
+            ["killed while it starts"],
+        ),
+        (
+            "start: a version of one byte",
+            "load(8, 2)",
+            "load(8, 1)",
+            ["notes that cannot be"],
+        ),
+        (
+            "start: desc_num of one byte",
+            "store(10, 2, q.size)",
+            "store(10, 1, q.size & 0xFF)",
+            ["notes on another ring"],
+        ),
+        (
+            "give_back: a head of one byte",
+            "q.notes.store(12, 2, head)",
+            "q.notes.store(12, 1, head & 0xFF)",
+            ["given back"],
+        ),
+        (
+            "give_back: a next of one byte",
+            "state + 6, 2, q.notes.load(12, 2)",
+            "state + 6, 1, q.notes.load(12, 1)",
+            ["given back"],
+        ),
+        (
             "stop: no return",
             "    return q.pushed & 0xFFFF\n",
             "    q.pushed & 0xFFFF\n",

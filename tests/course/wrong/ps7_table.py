@@ -7,6 +7,12 @@ WRONG_Q2 = slipped(
     "ps7.q2",
     [
         (
+            "a count of 2 bytes",
+            'struct.unpack_from("<I", payload)[0]',
+            'struct.unpack_from("<H", payload)[0]',
+            ["a count that lies"],
+        ),
+        (
             "no return",
             "    return regions\n",
             "",

@@ -9,6 +9,16 @@ from __future__ import annotations
 from virtlab.course.ps3.machines import all_of
 from virtlab.course.ps7.linux_requests import WORKS
 from virtlab.course.ps7.requests import ask_for, write
+from virtlab.course.ps7.rings import (
+    early,
+    full,
+    no_size,
+    not_all_said,
+    not_enabled,
+    nowhere,
+    sizes,
+    stopped,
+)
 from virtlab.course.ps7.sessions import (
     FLUSH,
     GET_ID,
@@ -18,16 +28,11 @@ from virtlab.course.ps7.sessions import (
     bad_table,
     config,
     data,
-    early,
     features,
     more_memory,
     never_offered,
-    not_enabled,
-    nowhere,
     one,
     several,
-    sizes,
-    stopped,
     talk,
     unknown,
     wishes,
@@ -60,10 +65,12 @@ BACK_END = Task(
         Case("rings that are not there", talk(another_ring)),
         Case("sizes", talk(sizes)),
         Case("not enabled", talk(not_enabled)),
+        Case("as many as there are entries", talk(full)),
         Case("stopped, and started elsewhere", all_of(stopped(0), stopped(65_535))),
         Case("another driver", talk(another_driver)),
         Case("a ring that is nowhere", talk(nowhere)),
         Case("too early", talk(early)),
+        Case("half of it said", all_of(talk(not_all_said), talk(no_size))),
         Case("a table that is refused", talk(bad_table)),
         Case("more memory", talk(more_memory)),
         Case(

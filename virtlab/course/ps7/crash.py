@@ -15,6 +15,7 @@ from virtlab.course.ps7.lives import (
     follow,
     goes_on,
     killed,
+    killed_at_start,
     put,
     starts,
     stops,
@@ -65,12 +66,14 @@ CRASH = Task(
                 begins(0, [(3, 9), (4, 2), (7, 1)], look=LOOK_OTHER, prepare=put("used_idx", 5)),
                 begins(500, [(3, 9)], look=LOOK_OTHER, prepare=put("used_idx", 491)),
                 begins(0, [(3, 9)], version=0, look=LOOK_FRESH),
+                begins(0, version=0, size=512, look=LOOK_FRESH, prepare=put("desc_num", 0)),
             ),
         ),
         Case(
             "notes that cannot be",
             all_of(
                 begins(5, [(3, 9)], version=2, look=LOOK_BROKEN),
+                begins(5, [(3, 9)], version=0x101, look=LOOK_BROKEN),
                 begins(5, [(3, 9)], [3], look=LOOK_BROKEN, prepare=put("last_batch_head", 8)),
                 begins(
                     5,
@@ -86,7 +89,12 @@ CRASH = Task(
         Case("the clock goes on", goes_on),
         Case(
             "given back",
-            all_of(works(3, -4), works(3, 0, -1, 6, -4, -7), works(5, 2, -6, -3, 2, -3)),
+            all_of(
+                works(3, -4),
+                works(3, 0, -1, 6, -4, -7),
+                works(5, 2, -6, -3, 2, -3),
+                works(300, 3, 310, -301, -311, -4, size=512),
+            ),
         ),
         Case("given back long after", all_of(*(works(3, 5, -4, -6, start=n) for n in (7, 65_535)))),
         Case(
@@ -100,6 +108,13 @@ CRASH = Task(
                 killed([3, 1, 5], -2),
                 killed([3, 1, -2, 5], -4, 65_535),
                 killed([3, 1, -4, 3], -2),
+            ),
+        ),
+        Case(
+            "killed while it starts",
+            all_of(
+                killed_at_start([(3, 9), (1, 4), (6, 12)], [6, 1]),
+                killed_at_start([(3, 9), (4, 2)], [], put("used_idx", 77)),
             ),
         ),
         Case("any life", any_life),

@@ -86,10 +86,11 @@ class FrontEnd(Driver):
         self.features = features
         return self.say(Request.SET_FEATURES, pack(U64, features))
 
-    def acked(self) -> Difference | None:
+    def acked(self, right: bool = True) -> Difference | None:
         """Whether the back-end says that REPLY_ACK is agreed on."""
-        self.answer.given = "self.acked, after SET_PROTOCOL_FEATURES with bits 3 and 9"
-        return compare(True, self.built.call("__getattribute__", "acked"), LOOK_ACKED)
+        told = "after SET_PROTOCOL_FEATURES with bit 3" if right else "bit 3 is not agreed on"
+        self.answer.given = f"self.acked; {told}"
+        return compare(right, self.built.call("__getattribute__", "acked"), LOOK_ACKED)
 
     def table(
         self, right: str | None = None, rows: list[Region] | None = None
@@ -112,6 +113,7 @@ class FrontEnd(Driver):
             or self.say(Request.SET_VRING_ADDR, pack(VRING_ADDR, 0, 0, *parts, 0))
             or self.say(Request.SET_VRING_KICK, pack(U64, 0))
             or self.say(Request.SET_VRING_CALL, pack(U64, 0))
+            or self.say(Request.SET_VRING_ERR, pack(U64, 0))
         )
 
     def user(self, gpa: int) -> int:

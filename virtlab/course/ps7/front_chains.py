@@ -30,7 +30,16 @@ from virtlab.virtio.blk import Agreed, VirtioBlk
 from virtlab.virtio.blk_layouts import BlkFeature
 from virtlab.virtio.chain import Buffer, Chain
 from virtlab.virtio.features import Feature
-from virtlab.virtio.layouts import DESC, NEXT, USED_ELEM, WRITE, SplitRings, need_event, packer
+from virtlab.virtio.layouts import (
+    DESC,
+    INDIRECT,
+    NEXT,
+    USED_ELEM,
+    WRITE,
+    SplitRings,
+    need_event,
+    packer,
+)
 
 LOOK_RING = "kicked gives (call, state), as turn does"
 LOOK_WORD = "a ring that cannot start, or that broke, is not looked at until it is stopped"
@@ -88,8 +97,12 @@ class Driver:
         self._set(rings.used_field("avail_event"), self._untouched)
 
     def lay(self, asked: Sequence[Asked]) -> list[Chain]:
-        """Put these requests into memory and into the ring: their chains."""
+        """Put these requests into memory and into the ring: their chains.
+
+        If the ring has not enough descriptors, each request is in an indirect table.
+        """
         gpa, slot, chains = BUFFERS, 0, list[Chain]()
+        indirect = sum(len(one.pieces) for one in asked) > self.rings.size
         for one in asked:
             buffers, at = list[Buffer](), 0
             for size, write in one.pieces:
@@ -98,16 +111,32 @@ class Driver:
                 at += 0 if write else size
                 buffers.append(Buffer(gpa, size, write))
                 gpa += size + 16
-            chains.append(self.expose(buffers, slot))
-            slot += len(buffers)
+            gpa += -gpa % 16
+            chains.append(self.expose(buffers, slot, table=gpa if indirect else None))
+            gpa += _desc.size * len(buffers) if indirect else 0
+            slot += 1 if indirect else len(buffers)
         return chains
 
-    def expose(self, buffers: Sequence[Buffer], slot: int = 0, head: int | None = None) -> Chain:
-        """A chain in the descriptors from `slot` on, and its entry: `head`, where it is to lie."""
+    def expose(
+        self,
+        buffers: Sequence[Buffer],
+        slot: int = 0,
+        head: int | None = None,
+        table: int | None = None,
+    ) -> Chain:
+        """A chain in the descriptors from `slot` on, and its entry: `head`, where it is to lie.
+
+        With `table` the chain lies there, at a gpa, and only descriptor `slot` is used.
+        """
+        start = 0 if table is not None else slot
         for n, (addr, length, write) in enumerate(buffers):
             flags = (NEXT if n < len(buffers) - 1 else 0) | (WRITE if write else 0)
-            at = self.rings.desc_at(slot + n)
-            self.file[at : at + _desc.size] = _desc.pack(addr, length, flags, slot + n + 1)
+            at = self.rings.desc_at(slot + n) if table is None else table + n * _desc.size
+            self.file[at : at + _desc.size] = _desc.pack(addr, length, flags, start + n + 1)
+        if table is not None:
+            at = self.rings.desc_at(slot)
+            whole = _desc.pack(table, len(buffers) * _desc.size, INDIRECT, 0)
+            self.file[at : at + _desc.size] = whole
         self._set(self.rings.avail_at(self.added), slot if head is None else head)
         self.added += 1
         self._set(self.rings.avail_field("idx"), self.added)
@@ -125,19 +154,24 @@ class Driver:
 
     # -- kicks
 
-    def ask(self, asked: Sequence[Asked], event: int | None = None) -> Difference | None:
-        """These requests with one kick. The driver wants to hear of entry `event`: of the first."""
+    def ask(
+        self, asked: Sequence[Asked], event: int | None = None, state: str = "sleep"
+    ) -> Difference | None:
+        """These requests with one kick. The driver wants to hear of entry `event`: of the first.
+
+        The turn must end in this `state`.
+        """
         old = self.base
         event = old if event is None else event
         self._set(self.rings.avail_field("used_event"), event)
         chains = self.lay(asked)
         before = bytearray(self.file)
         told = "; ".join(one.told for one in asked[:3]) + " ..." * (len(asked) > 3)
-        call = self.kick("sleep", told)
+        call = self.kick(state, told)
         if isinstance(call, Difference):
             return call
         for number, (one, chain) in enumerate(zip(asked, chains, strict=True)):
-            if wrong := self._answered(one, chain, old + number):
+            if wrong := self.answered(one, chain, old + number):
                 return wrong
         self.base = old + len(asked)
         self.answer.given = f"kicked(): {told}; used_event {event & 0xFFFF}"
@@ -179,7 +213,8 @@ class Driver:
 
     # -- what must have come of it
 
-    def _answered(self, one: Asked, chain: Chain, position: int) -> Difference | None:
+    def answered(self, one: Asked, chain: Chain, position: int) -> Difference | None:
+        """What is wrong with the answer to a request, in the used ring's entry at `position`."""
         data, written = self._right(one)
         at = self.rings.used_at(position)
         raw = bytes(self.file[at : at + _element.size])

@@ -36,6 +36,7 @@ LOOK_FRESH = "version 0: nobody has used the notes; write version, desc_num and 
 LOOK_OTHER = "more than `size` ahead: the notes are on another ring; nothing is in flight"
 LOOK_BROKEN = "another version, or a list that names no chain: such notes are of no use"
 LOOK_MENDED = "afterwards the notes say what is so: crossed out, and used_idx as in the ring"
+LOOK_LAST = "used_idx is stored last: until then the next start must find what this one found"
 LOOK_CLOCK = "the next chain is younger than all that are in flight"
 LOOK_TAKEN = "taken: the counter first, then inflight; then the clock goes on"
 LOOK_GIVEN = "give_back: the list, then push, then inflight 0, and used_idx last"
@@ -158,6 +159,17 @@ class Life:
                 return Difference(f"q.{name} {right}", said, where)
         self.flight = list(heads)
         return self._same_notes(Notes(expected), look or LOOK_MENDED) if self.with_notes else None
+
+    def die_at_start(self, step: int) -> tuple[bool, Difference | None]:
+        """A start killed before store number `step`: True if it has no such; what comes of it."""
+        right = right_start(Notes(self.pages.bytes.copy()), self.used, self.size)
+        assert isinstance(right, list), "notes that say something"
+        self.tells("start(q, 0)")
+        self.die(step)
+        if not self._ended("start", 0):
+            return True, None
+        found = self._after(right)
+        return False, found and Difference(found.expected, found.yours, LOOK_LAST)
 
     def _why(self, heads: list[int] | str, yours: object) -> str:
         if not self.with_notes:

@@ -94,7 +94,7 @@ def follow(head: int, following: int) -> Callable[[Life], None]:
 
 def goes_on(answer: Answer, rng: Random) -> Difference | None:
     """After a start the next chain is younger than those in flight."""
-    for flight in ((), ((2, 41),), ((5, 7), (0, 300), (3, 1 << 40))):
+    for flight in ((), ((2, 41),), ((5, 7), (0, 300), (3, 1 << 60))):
         life = noted(answer, 9, flight)
         found = life.begin(9)
         least = max((counter for _, counter in flight), default=-1) + 1
@@ -118,11 +118,11 @@ def _does(life: Life, work: Work) -> Difference | None:
     )
 
 
-def works(*work: int, start: int = 0) -> Run:
+def works(*work: int, start: int = 0, size: int = 8) -> Run:
     """This work, in a life without an end."""
 
     def run(answer: Answer, rng: Random) -> Difference | None:
-        life = noted(answer, start)
+        life = noted(answer, start, size=size)
         return life.begin(start & 0xFFFF) or _does(life, work)
 
     return run
@@ -142,6 +142,24 @@ def killed(work: Work, last: int, start: int = 0) -> Run:
             if life.steps < step:
                 return None
             if found := life.begin(0):
+                return found
+        return None
+
+    return run
+
+
+def killed_at_start(
+    flight: Flight, given: Sequence[int], prepare: Callable[[Life], None] | None = None
+) -> Run:
+    """A start with these notes, killed at each of its stores; the next one must do as well."""
+
+    def run(answer: Answer, rng: Random) -> Difference | None:
+        for step in range(STORES):
+            life = noted(answer, 5, flight, given)
+            if prepare:
+                prepare(life)
+            over, found = life.die_at_start(step)
+            if found or over:
                 return found
         return None
 

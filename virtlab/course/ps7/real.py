@@ -1,171 +1,37 @@
 """The capstone's last step: an unmodified Linux on a student's back-end.
 
-    QEMU   -- messages, descriptors -->   Server   split_stream, reply, BackEnd.handle
-           -- kick eventfd ----------->            BackEnd.kicked
-           <- call eventfd ------------
+    thread that called      Server.turn: the student's code, and what is said of it
+    another thread          Linux is given its works, one by one
 
-The idea: the student's code decides everything between two system calls. What is left is here: a
-socket, files that are mapped, and descriptors that count events.
+The idea: the student's code runs in the thread that called, so that its errors and Ctrl-C end where
+they should. Linux is driven by another thread, which only waits for commands.
 
-The rule that keeps it simple: the student's code runs in the thread that called, so that its errors
-and Ctrl-C end where they should. Linux is driven by another thread, which only waits for commands.
+The rule that keeps it simple: whatever would leave a learner in front of a silent cell is said as
+soon as it is known: a ring that broke, a hang-up, a device that does nothing for a while.
 
-Source: vhost-user.rst, "Communication"; unix(7), "Ancillary messages". Linux only.
+Linux only. What is left out: a front-end that comes again after a hang-up.
 """
 
 from __future__ import annotations
 
-import array
 import contextlib
-import mmap
-import os
-import select
-import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from virtlab.backends.disk import Disk
-from virtlab.course.ps7.stream_asks import Handled, Message
-from virtlab.course.ps7.world import Bytes
+from virtlab.course.ps7.server import OwnBackEnd, Reply, Server, Split
 from virtlab.hosts.linux import LinuxGuest
 from virtlab.hosts.linux_devices import blk
 from virtlab.hosts.linux_initrd import Image, linux_image
 from virtlab.hosts.live_works import DISK, WORKS
-from virtlab.virtio.vhost_user.layouts import MAX_REGIONS, Request
 
-SECONDS, TURN = 300.0, 100
-"""Seconds of the whole; milliseconds of one wait."""
-
-ONE = (1).to_bytes(8, "little")
-_INT = array.array("i").itemsize
-
-Split = Callable[[bytes], tuple[list[Message], bytes | None]]
-Reply = Callable[[Message, bool, Callable[[int, bytes], Handled]], bytes | None]
-
-
-class OwnBackEnd(Protocol):
-    """A student's `BackEnd`."""
-
-    acked: bool
-
-    def handle(self, request: int, payload: bytes, files: list[Bytes]) -> Handled:
-        """Do what a message asks for."""
-
-    def kicked(self) -> tuple[bool, str]:
-        """Serve the ring."""
-
-
-class Server:
-    """Serves whoever connects to the socket `path`, one at a time, with a back-end from `make`."""
-
-    def __init__(
-        self, path: str, make: Callable[[], OwnBackEnd], split: Split, reply: Reply
-    ) -> None:
-        self.make, self.split, self.reply = make, split, reply
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(path)
-        self.listener.listen()
-        self.sock: socket.socket | None = None
-        self.back_end = make()
-        self.rest = b""
-        self.events: dict[int, int] = {}  # descriptors, by the request that brought them
-        self.again = False
-        self.messages = self.kicks = self.calls = 0
-        self.words: list[str] = []
-
-    def close(self) -> None:
-        """Hang up, and listen no more."""
-        self._hang_up()
-        self.listener.close()
-
-    def turn(self, milliseconds: int = TURN) -> None:
-        """Wait for something, and do it."""
-        poll = select.poll()
-        sock, kick = self.sock, self.events.get(Request.SET_VRING_KICK)
-        poll.register(sock or self.listener, select.POLLIN)
-        if kick is not None:
-            poll.register(kick, select.POLLIN)
-        ready = [fd for fd, _ in poll.poll(0 if self.again else milliseconds)]
-        if kick is not None and kick in ready:
-            os.read(kick, 8)
-            self.kicks += 1
-            self.again = True
-        if self.again:
-            self._kicked()
-        if sock is None and self.listener.fileno() in ready:
-            self.sock, _ = self.listener.accept()
-            self.back_end = self.make()
-        elif sock is not None and sock.fileno() in ready:
-            self._receive(sock)
-
-    def _kicked(self) -> None:
-        call, state = self.back_end.kicked()
-        self.again = state == "more"
-        if call and Request.SET_VRING_CALL in self.events:
-            self.calls += 1
-            os.write(self.events[Request.SET_VRING_CALL], ONE)
-        if state not in ("sleep", "more") and state not in self.words:
-            self.words.append(state)
-
-    def _receive(self, sock: socket.socket) -> None:
-        data, beside = b"", list[tuple[int, int, bytes]]()
-        with contextlib.suppress(ConnectionError):
-            data, beside, _, _ = sock.recvmsg(4096, socket.CMSG_SPACE(MAX_REGIONS * _INT))
-        fds = array.array("i", b"".join(raw[: len(raw) // _INT * _INT] for _, _, raw in beside))
-        messages, rest = self.split(self.rest + data)
-        # A front-end sends each message at once, and no read goes on behind one with descriptors.
-        for number, message in enumerate(messages):
-            mine = list(fds) if number == len(messages) - 1 else []
-            answer = self._answer(message, mine)
-            if answer is None:
-                rest = None
-                break
-            self.messages += 1
-            with contextlib.suppress(ConnectionError):
-                sock.sendall(answer)
-        if rest is None or not data:
-            self._hang_up()
-        else:
-            self.rest = rest
-
-    def _answer(self, message: Message, fds: list[int]) -> bytes | None:
-        request = message[0]
-        files: list[Bytes] = []
-        if request in (Request.SET_VRING_KICK, Request.SET_VRING_CALL, Request.SET_VRING_ERR):
-            self._keep(request, fds)
-        else:
-            files = [mmap.mmap(fd, os.fstat(fd).st_size) for fd in fds]
-            for fd in fds:
-                os.close(fd)
-        back_end = self.back_end
-        answer = self.reply(
-            message, back_end.acked, lambda number, payload: back_end.handle(number, payload, files)
-        )
-        if request == Request.SET_VRING_ENABLE and Request.SET_VRING_KICK in self.events:
-            self.again = True  # a kick may have come before
-        return answer
-
-    def _keep(self, request: int, fds: Iterable[int]) -> None:
-        old = self.events.pop(request, None)
-        if old is not None:
-            os.close(old)
-        for fd in fds:
-            self.events[request] = fd
-
-    def _hang_up(self) -> None:
-        for request in list(self.events):
-            self._keep(request, [])
-        if self.sock is not None:
-            self.sock.close()
-        self.sock, self.rest, self.again = None, b"", False
-
-
-# -- Linux
+SECONDS, QUIET = 300.0, 15.0
+"""Seconds of the whole; seconds without a message or a kick after which that is said."""
 
 
 class Served(NamedTuple):
@@ -183,7 +49,8 @@ class Served(NamedTuple):
         return list(self.status) == list(WORKS) and not any(self.status.values())
 
     def __repr__(self) -> str:
-        done = "all of it went well" if self.ok else f"it ended with {self.status}"
+        ended = f"it ended with {self.status}" if self.status else "it ended before Linux was ready"
+        done = "all of it went well" if self.ok else ended
         return f"{done}: {self.messages} messages, {self.kicks} kicks, {self.calls} calls"
 
 
@@ -225,14 +92,40 @@ def _watch(server: Server, guest: LinuxGuest, say: Callable[[str], None]) -> dic
     linux = threading.Thread(target=_work, args=(guest, told), daemon=True)
     say("Linux boots")
     linux.start()
+    seen = _Seen(server, say)
     end = time.monotonic() + SECONDS
-    while linux.is_alive() and time.monotonic() < end:
+    while linux.is_alive() and time.monotonic() < end and not server.hung_up:
         server.turn()
         status |= _told(told, say)
+        seen.look()
     status |= _told(told, say)
-    for word in server.words:
-        say(f"the ring was broken: {word}")
+    seen.look()
+    if server.hung_up:
+        say(f"your code hung up on {server.hung_up}; QEMU has no disk now")
     return status
+
+
+class _Seen:
+    """What was said of a server, so that each thing is said once."""
+
+    def __init__(self, server: Server, say: Callable[[str], None]) -> None:
+        self.server, self.say = server, say
+        self.words, self.waited = 0, False
+        self.counts, self.since = (0, 0), time.monotonic()
+
+    def look(self) -> None:
+        """Say what is new; that nothing happens, only once."""
+        server = self.server
+        for word in server.words[self.words :]:
+            self.say(f"the ring is broken: {word}; no request is served any more")
+        self.words = len(server.words)
+        counts, now = (server.messages, server.kicks), time.monotonic()
+        if counts != self.counts:
+            self.counts, self.since = counts, now
+        elif not self.waited and now - self.since > QUIET:
+            said = f"messages {counts[0]}, the last of them {server.last}; kicks {counts[1]}"
+            self.say(f"nothing has come for {QUIET:g} s ({said}); you can stop this cell")
+            self.waited = True
 
 
 def _told(told: SimpleQueue[tuple[str, str, int]], say: Callable[[str], None]) -> dict[str, int]:

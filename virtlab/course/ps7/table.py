@@ -70,6 +70,7 @@ TABLE = Task(
             all_of(
                 raw([], [], payload_of([])),
                 raw(PC, FILES, payload_of(PC, 1), payload_of(PC, 0), payload_of(PC, 0xFFFF_FFFF)),
+                raw(PC, FILES, payload_of(PC, 0x1_0002), payload_of(PC, 0x102)),
             ),
         ),
         Case("too few files", tables((PC, FILES[:1]), (PC, []), (PC[:1], FILES))),

@@ -37,6 +37,9 @@ def spoilt(why: str, *buffers: Buffer, idx: int | None = None, head: int | None 
         return (
             now(front.kick("*", why, LOOK_BROKEN))
             or front.quiet(front.word, "the ring is broken")
+            or front.place(front.rings, front.base)
+            or front.enable()
+            or front.quiet(front.word, "the ring is broken, and was not stopped")
             or front.stop()
             or front.place(SplitRings.placed(RINGS, 16))
             or front.enable()
