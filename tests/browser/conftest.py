@@ -1,4 +1,4 @@
-"""One JupyterLab and one browser for all lessons; each lesson gets a page of its own."""
+"""One JupyterLab, one browser and one page of it for all lessons; each has a kernel of its own."""
 
 from __future__ import annotations
 
@@ -34,8 +34,13 @@ def course(tmp_path_factory) -> Path:
 
 
 def fresh_environment(home: Path) -> dict[str, str]:
-    """Nobody's own settings; and every cell is in the page, not only those in the window."""
+    """Nobody's own settings; and every cell is in the page, not only those in the window.
+
+    Lesson 22 plays its recording, where nobody says otherwise: to boot Linux in it takes minutes,
+    and that it does so is shown by tests of the session itself.
+    """
     env = {**os.environ, "HOME": str(home)}
+    env.setdefault("VIRTLAB_TIER", "recorded")
     env.pop("JUPYTER_TOKEN", None)
     for name in (
         "JUPYTER_CONFIG_DIR",
@@ -129,16 +134,22 @@ def browser():
 
 @pytest.fixture(scope="session")
 def browser_context(browser):
-    """What the pages share: JupyterLab's own files are fetched once."""
+    """What the page is opened in."""
     context = browser.new_context(viewport={"width": harness.WIDTH, "height": 1000})
     context.set_default_timeout(1000 * harness.STEP_SECONDS)
     with contextlib.closing(context):
         yield context
 
 
+@pytest.fixture(scope="session")
+def desk(browser_context, lab):
+    """The page of JupyterLab."""
+    with contextlib.closing(harness.Desk(browser_context, lab)) as desk:
+        yield desk
+
+
 @pytest.fixture
-def page(browser_context):
-    """A page for one lesson."""
-    page = browser_context.new_page()
-    with contextlib.closing(page):
-        yield page
+def page(desk):
+    """The page, for one lesson."""
+    yield desk.page()
+    desk.clear()

@@ -1,12 +1,15 @@
 """Take one lesson in a real browser: run it, press everything, and report what a person would see.
 
-``take(page, lab, name)`` returns the list of problems, empty for a good lesson. The questions asked
-inside the page are in ``page.js``. There is no waiting for a time: each step ends when the kernel
-has answered a request that was sent after it, and every wait has a bound.
+``take(page, name)`` returns the list of problems, empty for a good lesson. A `Desk` keeps one page
+of JupyterLab, in which the lessons are opened one after the other: to load the page takes longer
+than to open a lesson. The questions asked inside the page are in ``page.js``. There is no waiting
+for a time: each step ends when the kernel is done with every request, and every wait has a bound.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 from pathlib import Path
@@ -47,9 +50,20 @@ class Ears:
 
     def __init__(self, page: playwright.sync_api.Page) -> None:
         self.heard: list[str] = []
+        self.page = page
         page.on("console", self.console)
-        page.on("pageerror", lambda error: self.heard.append(f"exception in the page: {error}"))
+        page.on("pageerror", self.error)
         page.on("request", self.request)
+
+    def close(self) -> None:
+        """Hear no more."""
+        self.page.remove_listener("console", self.console)
+        self.page.remove_listener("pageerror", self.error)
+        self.page.remove_listener("request", self.request)
+
+    def error(self, error: playwright.sync_api.Error) -> None:
+        """An exception that no script of the page caught."""
+        self.heard.append(f"exception in the page: {error}")
 
     def console(self, message: playwright.sync_api.ConsoleMessage) -> None:
         """Keep errors only."""
@@ -64,6 +78,44 @@ class Ears:
             self.heard.append(f"request to another machine: {request.url[:200]}")
 
 
+class Desk:
+    """One page of JupyterLab for all lessons; a new one after a lesson that cannot be closed."""
+
+    def __init__(self, context: playwright.sync_api.BrowserContext, lab: Lab) -> None:
+        self.context, self.lab = context, lab
+        self.current: playwright.sync_api.Page | None = None
+
+    def page(self) -> playwright.sync_api.Page:
+        """The page, with no lesson open."""
+        if self.current is None:
+            self.current = self.context.new_page()
+            self.load(self.current)
+        return self.current
+
+    def load(self, page: playwright.sync_api.Page) -> None:
+        """JupyterLab itself, which does nothing either that nobody should see."""
+        wait = 1000 * OPEN_SECONDS
+        with contextlib.closing(Ears(page)) as ears:
+            page.add_init_script(path=SCRIPT)
+            page.goto(f"{self.lab.address}/lab?token={self.lab.token}&reset", timeout=wait)
+            page.wait_for_function("() => virtlab.loaded()", timeout=wait)
+            ask(page, "started()", OPEN_SECONDS)
+        assert ears.heard == []
+
+    def clear(self) -> None:
+        """Close the lesson and end its kernel."""
+        try:
+            ask(self.page(), "close()", OPEN_SECONDS)
+        except playwright.sync_api.Error:
+            self.close()
+
+    def close(self) -> None:
+        """Close the page."""
+        if self.current:
+            self.current.close()
+            self.current = None
+
+
 def ask(page: playwright.sync_api.Page, call: str, seconds: float | None = None):
     """Await one function of page.js, but not for ever."""
     name = call.partition("(")[0]
@@ -75,7 +127,7 @@ def ask(page: playwright.sync_api.Page, call: str, seconds: float | None = None)
 
 def press(page: playwright.sync_api.Page, control: dict) -> None:
     """Use one control as a person would."""
-    node = page.locator(f'[data-virtlab-control="{css(control["key"])}"]').first
+    node = page.locator(f'css:light=[data-virtlab-control="{css(control["key"])}"]').first
     wait = 1000 * STEP_SECONDS
     match control["kind"]:
         case "slider":
@@ -84,7 +136,7 @@ def press(page: playwright.sync_api.Page, control: dict) -> None:
         case "select":
             for index in choices(control["options"]):
                 node.select_option(index=index, timeout=wait)
-                ask(page, "settle()")
+                ask(page, "quiet()")
         case "number":
             for key in ("ArrowUp", "ArrowDown", "ArrowUp", "Enter"):
                 node.press(key, timeout=wait)
@@ -93,7 +145,7 @@ def press(page: playwright.sync_api.Page, control: dict) -> None:
             for text in ("16", "no such thing", before):
                 node.fill(text, timeout=wait)
                 node.press("Enter", timeout=wait)
-                ask(page, "settle()")
+                ask(page, "quiet()")
         case _:
             node.click(timeout=wait)
 
@@ -112,26 +164,27 @@ def css(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\a ")
 
 
-def press_everything(page: playwright.sync_api.Page) -> list[str]:
-    """Press every control once, also those that only appear or become enabled on the way."""
-    found, done = [], set()
-    for _ in range(MOST_PRESSES):
-        controls = ask(page, "controls()")
-        todo = [control for control in controls if control["key"] not in done]
-        ready = [control for control in todo if not control["disabled"]]
-        if not ready:
-            return found + [f"{where(control)}: never enabled" for control in todo]
-        control = ready[0]
-        done.add(control["key"])
-        if not control["name"]:
-            found.append(f"{where(control)}: a control without a name")
+def press_everything(page: playwright.sync_api.Page) -> tuple[list[str], int]:
+    """Press every control once, also those that only appear or become enabled on the way.
+
+    The problems found, and how many controls were pressed.
+    """
+    found: list[str] = []
+    cell, last = 0, ""  # of the control that was pressed last
+    for pressed in range(MOST_PRESSES):
         try:
+            seen = ask(page, f"next({cell})")
+            found += [f"{last}: {line}" for line in seen["complaints"]]
+            if not (control := seen.get("control")):
+                never = [f"{where(each)}: never enabled" for each in seen["never"]]
+                return found + never, pressed
+            cell, last = control["cell"], where(control)
+            if not control["name"]:
+                found.append(f"{last}: a control without a name")
             press(page, control)
-            ask(page, "settle()")
         except playwright.sync_api.Error as error:
-            return [*found, f"{where(control)}: cannot be pressed: {first_line(error)}"]
-        found += [f"{where(control)}: {line}" for line in ask(page, "complaints()")]
-    return [*found, f"more than {MOST_PRESSES} controls to press"]
+            return [*found, f"{last}: cannot be pressed: {first_line(error)}"], pressed
+    return [*found, f"more than {MOST_PRESSES} controls to press"], MOST_PRESSES
 
 
 def where(control: dict) -> str:
@@ -164,29 +217,31 @@ def photograph(page: playwright.sync_api.Page, folder: Path, name: str) -> list[
 
 
 def take(
-    page: playwright.sync_api.Page, lab: Lab, path: str, pictures: Path | None = None
+    page: playwright.sync_api.Page, path: str, pictures: Path | None = None
 ) -> tuple[list[str], int]:
-    """Open, run, look, press, look again: the problems found, and how many controls there were."""
-    ears = Ears(page)
-    page.add_init_script(path=SCRIPT)
-    found: list[str] = []
-    pressed = 0
-    try:
-        page.goto(
-            f"{lab.address}/lab/tree/{path}?token={lab.token}&reset", timeout=1000 * OPEN_SECONDS
-        )
-        page.wait_for_function("() => virtlab.opened()", timeout=1000 * OPEN_SECONDS)
-        ask(page, "open()", OPEN_SECONDS)
-        ask(page, "run()", RUN_SECONDS)
-        found += ask(page, "problems()") + ask(page, "complaints()")
-        if pictures:
-            photograph(page, pictures, Path(path).stem)
-        found += press_everything(page)
-        pressed = len(ask(page, "controls()"))
-        later = ask(page, "problems()")
-        found += [f"after pressing: {line}" for line in later if line not in found]
-        if pictures:
-            photograph(page, pictures, f"{Path(path).stem}-after")
-    except playwright.sync_api.Error as error:
-        found.append(first_line(error))
-    return found + ears.heard, pressed
+    """Open, run, look, press, look again: the problems found, and how many controls were pressed.
+
+    With ``VIRTLAB_SLOW=1`` there are pictures of the end too. The lesson stays open.
+    """
+    with contextlib.closing(Ears(page)) as ears:
+        try:
+            problems, pressed = look(page, path, pictures)
+        except playwright.sync_api.Error as error:
+            problems, pressed = [first_line(error)], 0
+    return problems + ears.heard, pressed
+
+
+def look(page: playwright.sync_api.Page, path: str, pictures: Path | None) -> tuple[list[str], int]:
+    """The steps of `take`, of which each may fail as a whole."""
+    ask(page, f"open({json.dumps(path)})", OPEN_SECONDS)
+    ask(page, "run()", RUN_SECONDS)
+    found = ask(page, "problems()") + ask(page, "complaints()")
+    if pictures:
+        photograph(page, pictures, Path(path).stem)
+    more, pressed = press_everything(page)
+    found += more
+    later = ask(page, "problems()")
+    found += [f"after pressing: {line}" for line in later if line not in found]
+    if pictures and SLOW:
+        photograph(page, pictures, f"{Path(path).stem}-after")
+    return found, pressed

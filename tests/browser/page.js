@@ -1,4 +1,5 @@
-// What the browser tests ask of a JupyterLab page. Put into every page before anything else runs.
+// What the browser tests ask of a JupyterLab page: one lesson after the other is opened in it. Put
+// into the page before anything else runs.
 (() => {
   const WIDGET = 'application/vnd.jupyter.widget-view+json';
   const CONTROLS = [
@@ -6,18 +7,30 @@
     '.jupyter-widget-tab [role=tab]', '.jupyter-widget-Collapse-header',
   ].join(',');
   const messages = [];      // what the kernel said went wrong outside of a cell's run
-  let ran = false;
+  const asked = new Set();  // requests that the kernel is not yet done with
+  const tried = new Set();  // keys of the controls that were pressed
+  let ran = false, panel = null, answered = () => {};
 
-  const notebook = () => window.jupyterapp.shell.currentWidget;
+  const app = () => window.jupyterapp;
+  const notebook = () => panel;   // the lesson that is open
   const plain = text => (text ?? '').replace(/[\u200b\s]+/g, ' ').trim();
   const within = (seconds, what, promise) => Promise.race([promise, new Promise((_, reject) =>
     setTimeout(() => reject(new Error(`${what}: not within ${seconds} s`)), 1000 * seconds))]);
   const kernel = () => notebook().context.sessionContext.session.kernel;
   const frame = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
 
+  function count(_, {msg, direction}) {
+    if (direction === 'send' && msg.channel === 'shell') asked.add(msg.header.msg_id);
+  }
+
+  // Signalled when all that belongs to the message is done in the page.
   function listen(_, message) {
     const parent = message.parent_header?.msg_type;
     const type = message.header.msg_type, content = message.content;
+    if (type === 'status' && content.execution_state === 'idle') {
+      asked.delete(message.parent_header.msg_id);
+      answered();
+    }
     if (parent === 'execute_request') return;
     if (type === 'error') messages.push(`${content.ename}: ${content.evalue}`);
     if (type === 'stream' && content.name === 'stderr') {
@@ -28,25 +41,52 @@
     }
   }
 
-  async function open() {
-    await notebook().context.ready;
-    await notebook().context.sessionContext.ready;
+  async function open(path) {
+    messages.splice(0);
+    asked.clear();
+    tried.clear();
+    ran = false;
+    panel = await app().commands.execute('docmanager:open', {path, factory: 'Notebook'});
+    await panel.context.ready;
+    await panel.context.sessionContext.ready;
+    while (app().shell.currentWidget !== panel) {
+      app().shell.activateById(panel.id);
+      await frame();
+    }
+    kernel().anyMessage.connect(count);
     kernel().iopubMessage.connect(listen);
-    if (window.jupyterapp.shell.leftCollapsed === false) window.jupyterapp.shell.collapseLeft();
+    if (app().shell.leftCollapsed === false) app().shell.collapseLeft();
+  }
+
+  // The lesson goes with its kernel; the page stays for the next one.
+  async function close() {
+    if (!panel || panel.isDisposed) return;
+    await panel.context.sessionContext.shutdown();
+    panel.dispose();
   }
 
   async function run() {
-    await window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs');
-    await window.jupyterapp.commands.execute('notebook:run-all-cells');
+    await app().commands.execute('notebook:clear-all-cell-outputs');
+    await app().commands.execute('notebook:run-all-cells');
     await settle();
     ran = true;
   }
 
-  // A request after ours is answered after ours: when its answer is here, so is the effect.
+  // The kernel is done with all that it was asked. An answer may lead to the next request: a widget
+  // keeps back what changes while the kernel is busy.
+  async function quiet() {
+    do {
+      while (asked.size) await new Promise(done => { answered = done; });
+      await new Promise(done => setTimeout(done));
+    } while (asked.size);
+  }
+
+  // So is what the kernel does unasked: a request after that is answered after it.
   async function settle() {
     for (let i = 0; i < 2; i++) {
       await frame();
       await kernel().requestKernelInfo();
+      await quiet();
     }
     await frame();
   }
@@ -122,38 +162,54 @@
   }
 
   // Every control of every widget that can be seen, and a mark by which it can be found again.
-  function controls() {
+  const controls = () => notebook().content.widgets.flatMap(controlsOf);
+
+  function controlsOf(cell, index) {
+    if (cell.model.type !== 'code') return [];
     const found = [], count = {};
-    notebook().content.widgets.forEach((cell, index) => {
-      if (cell.model.type !== 'code') return;
-      const nodes = cell.outputArea.node.querySelectorAll(
-        '.jp-OutputArea-output :is(' + CONTROLS + ')');
-      for (const node of nodes) {
-        if (!node.checkVisibility({visibilityProperty: true}) || node.type === 'hidden') continue;
-        const name = nameOf(node), kind = kindOf(node), same = `${index}|${kind}|${name}`;
-        count[same] = (count[same] ?? 0) + 1;
-        const key = `${same}|${count[same]}`;
-        node.dataset.virtlabControl = key;
-        found.push({key, name, kind, cell: index + 1,
-          disabled: node.disabled === true || node.getAttribute('aria-disabled') === 'true',
-          options: node.tagName === 'SELECT' ? node.options.length : 0});
-      }
-    });
+    const nodes = cell.outputArea.node.querySelectorAll(
+      '.jp-OutputArea-output :is(' + CONTROLS + ')');
+    for (const node of nodes) {
+      if (!node.checkVisibility({visibilityProperty: true}) || node.type === 'hidden') continue;
+      const name = nameOf(node), kind = kindOf(node), same = `${index}|${kind}|${name}`;
+      count[same] = (count[same] ?? 0) + 1;
+      const key = `${same}|${count[same]}`;
+      node.dataset.virtlabControl = key;
+      found.push({key, name, kind, cell: index + 1,
+        disabled: node.disabled === true || node.getAttribute('aria-disabled') === 'true',
+        options: node.tagName === 'SELECT' ? node.options.length : 0});
+    }
     return found;
   }
 
-  const panel = () => document.querySelector('.jp-NotebookPanel:not(.lm-mod-hidden) '
-    + '.jp-WindowedPanel-outer');
+  // The next control to press: of the same cell as the last, else the first of the lesson that can
+  // be pressed. At the end, those that never could.
+  async function next(last) {
+    await quiet();
+    await frame();
+    const todo = list => list.filter(control => !tried.has(control.key));
+    const ready = list => todo(list).find(control => !control.disabled);
+    let control = last && ready(controlsOf(notebook().content.widgets[last - 1], last - 1));
+    if (!control) {
+      await settle();
+      control = ready(controls());
+    }
+    if (control) tried.add(control.key);
+    return {complaints: messages.splice(0), control, never: control ? [] : todo(controls())};
+  }
+
+  const cells = () => notebook().node.querySelector('.jp-WindowedPanel-outer');
 
   window.virtlab = {
-    within, open, run, settle, problems, controls,
-    opened: () => Boolean(window.jupyterapp?.shell?.currentWidget?.context?.sessionContext),
+    within, open, close, run, quiet, settle, problems, controls, next,
+    loaded: () => Boolean(app()?.restored),
+    started: () => app().restored.then(() => true),
     complaints: () => messages.splice(0),
     height: () => {     // of the cells, without the empty space that JupyterLab leaves below them
       const last = notebook().content.widgets.at(-1).node.getBoundingClientRect();
-      const top = panel().getBoundingClientRect().top;
-      return Math.ceil(last.bottom - top + panel().scrollTop) + 20;
+      const top = cells().getBoundingClientRect().top;
+      return Math.ceil(last.bottom - top + cells().scrollTop) + 20;
     },
-    scroll: top => { panel().scrollTop = top; },
+    scroll: top => { cells().scrollTop = top; },
   };
 })();

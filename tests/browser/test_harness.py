@@ -1,5 +1,8 @@
 """The browser test would notice: each kind of broken lesson is reported, and a good one is not."""
 
+import json
+from urllib.request import Request, urlopen
+
 import nbformat
 import pytest
 
@@ -43,7 +46,12 @@ BROKEN = {
         "should raise an exception, and did not",
     ),
     "a warning": ("import warnings; warnings.warn('careful')", "on stderr"),
-    "a broken button": (BUTTON.format("1 / 0") + "b", "button 'go': ZeroDivisionError"),
+    "a broken button": (
+        "import time\n"
+        + BUTTON.format("time.sleep(0.3) or 1 / 0")
+        + "w.HBox([b, w.Button(description='the next')])",
+        "button 'go': ZeroDivisionError",
+    ),
     "a broken slider": (
         "import ipywidgets as w\ns = w.IntSlider(description='n')\n"
         "s.observe(lambda c: 1 / 0, 'value')\ns",
@@ -104,9 +112,9 @@ def test_a_good_lesson_has_no_problems_and_every_control_is_pressed(page, lab, t
     path = write(
         lab, "good", GOOD, "# tags=raises-exception\n1 / 0", "print('end')", "assert seen == {}"
     )
-    problems, pressed = harness.take(page, lab, path, tmp_path)
+    problems, pressed = harness.take(page, path, tmp_path)
     assert problems == []
-    assert pressed == 22
+    assert pressed == 23  # of 22 controls: what starts Play then pauses it
     assert (tmp_path / "good.png").stat().st_size > 10_000
     shown = page.locator(".widget-html-content b").first.inner_text()
     names = [
@@ -131,12 +139,12 @@ def test_a_good_lesson_has_no_problems_and_every_control_is_pressed(page, lab, t
 
 
 @pytest.fixture(scope="module")
-def report(lab, browser_context):
+def report(lab, desk):
     """What is said of a lesson in which everything is broken."""
     path = write(lab, "broken", *(source for source, _ in BROKEN.values()))
-    page = browser_context.new_page()
-    yield harness.take(page, lab, path)[0]
-    page.close()
+    problems, _ = harness.take(desk.page(), path)
+    desk.clear()
+    return problems
 
 
 @pytest.mark.parametrize("what", BROKEN)
@@ -154,9 +162,21 @@ def test_a_good_cell_beside_broken_ones_is_not_reported(report):
     assert not [line for line in report if f"cell {harmless}:" in line]
 
 
-def test_a_callback_that_never_ends_is_reported(page, lab, monkeypatch):
+def kernels(lab):
+    """The kernels that JupyterLab has running."""
+    request = Request(f"{lab.address}/api/kernels", headers={"Authorization": f"token {lab.token}"})
+    with urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_a_callback_that_never_ends_is_reported_and_ends_with_its_kernel(
+    page, desk, lab, monkeypatch
+):
     monkeypatch.setattr(harness, "STEP_SECONDS", 8)
     path = write(lab, "endless", "import time\n" + BUTTON.format("time.sleep(1000)") + "b")
-    problems, _ = harness.take(page, lab, path)
+    problems, _ = harness.take(page, path)
     assert [line for line in problems if "cell 1: button 'go': cannot be pressed" in line]
     assert len(problems) < 4
+    assert len(kernels(lab)) == 1
+    desk.clear()
+    assert kernels(lab) == []
