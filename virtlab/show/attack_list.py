@@ -36,7 +36,7 @@ class Attack(NamedTuple):
     looks_first: bool = False  # the naive device checks first, and then reads again
 
 
-_MEMORY = "dma.view(buffer.addr, buffer.length, buffer.write)"
+_MEMORY = "find(buffer.addr, buffer.length, buffer.write)"
 _HOLDS = "return length % SECTOR == 0 and sector + length // SECTOR <= self.disk.sectors"
 
 ATTACKS = {
@@ -53,7 +53,7 @@ ATTACKS = {
     "own ring": Attack(
         "a buffer that is the ring itself",
         rings.own_ring,
-        "if writing and any(overlap((buffer.addr, buffer.length), ring) for ring in rings):",
+        "if writing and _meets(buffer, rings):",
         CHAIN,
     ),
     "order": Attack(

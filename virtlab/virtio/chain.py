@@ -166,10 +166,10 @@ def check_memory(dma: Dma, buffers: Sequence[Buffer], clauses: Clauses) -> None:
     What the device shall read must be memory that it may read, and so with what it shall write.
     """
     # Both say the same; of an array no view need be made.
-    look = dma.offset if is_flat(dma) else dma.view
+    find = dma.offset if is_flat(dma) else dma.view
     for buffer in buffers:
         try:
-            look(buffer.addr, buffer.length, buffer.write)
+            find(buffer.addr, buffer.length, buffer.write)
         except DmaFault as fault:
             with guests_memory(clauses.address):
                 _view_pages(dma, buffer, fault)
