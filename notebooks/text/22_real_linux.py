@@ -311,7 +311,7 @@ assert all(each.polling_ratio > each.event_ratio for each in waited_for)
 figures_table()
 
 # %% [markdown] tags=["topic:B06"]
-# Measured once, on two cores, with an emulated processor: only the ratios say something. Each is the median of many short turns, so it need not be the quotient of two numbers.
+# Measured once, on two cores, with an emulated processor, and with real-time priority for all that takes part: only the ratios say something. (At normal priority four busy threads share the two cores, and our process waits for one more often: then reads came to about half of QEMU's.) Each is the median of many short turns, so it need not be the quotient of two numbers.
 #
 # One at a time, the ratio grows by polling in each row, and most for small reads. With 32 in flight the bell is rare, and for reads polling gains nothing. There our back-end serves the requests as arrays ([lesson 17](17_vectorized_ring.ipynb)), 16 of them first, so that the driver goes on while the others are served. Reads stay at about 0.8 of QEMU's, which reads in several threads. Writes look best because QEMU's own are slower than its reads, in every pair of rows.
 
