@@ -28,7 +28,7 @@ from virtlab.errors import FileError
 from virtlab.hosts.linux_find import find_linux, find_program, version_of
 from virtlab.hosts.linux_initrd import MODULES
 from virtlab.hosts.live_session import Fsck, Session, Tier
-from virtlab.hosts.live_tape import RECORDINGS, RecordedSession, recorded
+from virtlab.hosts.live_tape import RecordedSession, checked, recorded
 from virtlab.hosts.live_works import WORKS, Work, content, sums
 from virtlab.hosts.qemu import QEMU, find_qemu
 
@@ -74,8 +74,7 @@ def session(tier: str | None = None, ring: str = "split") -> Session:
     `ring` is "split" or "packed". `ValueError` for others; `FileNotFoundError` if the tier that was
     asked for needs what this machine lacks.
     """
-    if ring not in RECORDINGS:
-        raise ValueError(f"a ring is {' or '.join(RECORDINGS)}, not {ring!r}")
+    checked(ring)
     chosen = _chosen(tier)
     match chosen.name:
         case "live":

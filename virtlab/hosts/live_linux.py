@@ -23,14 +23,12 @@ from virtlab.hosts.linux_devices import blk
 from virtlab.hosts.linux_find import find_linux, version_of
 from virtlab.hosts.linux_initrd import Image, linux_image
 from virtlab.hosts.live_record import Recorder
-from virtlab.hosts.live_served import ServedDisk
-from virtlab.hosts.live_session import Session, Tier
+from virtlab.hosts.live_served import ServedDisk, ServedSession
+from virtlab.hosts.live_session import Tier
 from virtlab.hosts.live_works import DISK, PROMPT, SLOTS, WORKS, Work, shown
 from virtlab.hosts.qemu import find_qemu
 from virtlab.hosts.tape import Tape
 from virtlab.hosts.tape_moments import Counts, Said
-from virtlab.hosts.tape_shot import RingShot
-from virtlab.virtio.vhost_user.statistics import Statistics
 
 BOOT, COMMAND, VERSION = 120.0, 120.0, 60.0
 """Seconds in which Linux must be there, a command be done, and QEMU say its version."""
@@ -51,7 +49,7 @@ class _Guest(LinuxGuest):
         return found
 
 
-class LiveSession(Session):
+class LiveSession(ServedSession):
     """A Linux on a disk of `size` bytes, whose ring has `slots` entries.
 
     `FileNotFoundError` says what is missing on this machine. `ConnectionError` and `TimeoutError`
@@ -98,10 +96,6 @@ class LiveSession(Session):
         self._recorder.said(said)
         return Work.of(said)
 
-    def _counts(self) -> Counts:
-        """Between two requests: then nothing is counted by halves."""
-        return self._served.call(lambda: Counts.of(self._served.statistics))
-
     # -- what there is to see
 
     @property
@@ -125,22 +119,9 @@ class LiveSession(Session):
             finally:
                 self._listening.release()
 
-    @property
-    def statistics(self) -> Statistics:
-        """See `Session`."""
-        return self._served.statistics
-
-    def shot(self, ring: int = 0) -> RingShot | None:
-        """See `Session`."""
-        return self._served.shot(ring)
-
     def press(self, keys: str | bytes) -> None:
         """See `Session`."""
         self._guest.press(keys)
-
-    def image(self) -> bytes:
-        """See `Session`: between two requests."""
-        return self._served.call(super().image)
 
 
 def about(kernel: str, ring: str, slots: int, size: int) -> dict[str, Any]:

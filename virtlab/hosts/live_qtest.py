@@ -27,17 +27,16 @@ from virtlab.guest.virtio_pci import ModernPci
 from virtlab.guest.virtqueue import Piece
 from virtlab.hosts.live_blk import Answer, check
 from virtlab.hosts.live_record import Recorder
-from virtlab.hosts.live_served import ServedDisk
-from virtlab.hosts.live_session import Session, Tier
+from virtlab.hosts.live_served import ServedDisk, ServedSession
+from virtlab.hosts.live_session import Tier
 from virtlab.hosts.live_tape import Parts, recorded
 from virtlab.hosts.live_works import Work
 from virtlab.hosts.remote import QtestMachine
 from virtlab.hosts.tape import Tape
 from virtlab.hosts.tape_moments import ChainNote, Counts, Moment
-from virtlab.hosts.tape_shot import RingShot
 from virtlab.virtio.features import Feature
 from virtlab.virtio.pci_layouts import VENDOR
-from virtlab.virtio.vhost_user.statistics import Event, Statistics
+from virtlab.virtio.vhost_user.statistics import Event
 
 PATIENCE, NAP = 10.0, 50e-6
 """Seconds in which a request must be answered, and between two looks."""
@@ -108,7 +107,7 @@ def _placed(room: Room, note: ChainNote) -> tuple[list[Piece], list[Piece]]:
     return [piece for piece, write in pieces if not write], [p for p, write in pieces if write]
 
 
-class QtestSession(Session):
+class QtestSession(ServedSession):
     """A QEMU on a disk of ours, and `tape`, or the library's recording, for what Linux would do.
 
     `FileNotFoundError` where there is no QEMU.
@@ -140,9 +139,6 @@ class QtestSession(Session):
         self._recorder.said(said._replace(began=began, counts=counts))
         return Work.of(said, counts)
 
-    def _counts(self) -> Counts:
-        return self._served.call(lambda: Counts.of(self._served.statistics))
-
     # -- what there is to see
 
     @property
@@ -150,19 +146,6 @@ class QtestSession(Session):
         """See `Session`: the rings are those of now, and the console's text is of the tape."""
         about = {**self._parts.about, "how": "our driver, after the tape of a Linux"}
         return self._recorder.tape(about)
-
-    @property
-    def statistics(self) -> Statistics:
-        """See `Session`."""
-        return self._served.statistics
-
-    def shot(self, ring: int = 0) -> RingShot | None:
-        """See `Session`."""
-        return self._served.shot(ring)
-
-    def image(self) -> bytes:
-        """See `Session`: between two requests."""
-        return self._served.call(super().image)
 
 
 def _groups(moments: Sequence[Moment]) -> Iterator[list[ChainNote]]:

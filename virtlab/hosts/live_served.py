@@ -26,6 +26,8 @@ from typing import TypeVar
 from virtlab.backends.disk import Disk
 from virtlab.hosts.live_blk import NotedBlk
 from virtlab.hosts.live_record import Recorder, look
+from virtlab.hosts.live_session import Session
+from virtlab.hosts.tape_moments import Counts
 from virtlab.hosts.tape_shot import RingShot
 from virtlab.virtio.vhost_user.back_end import BackEnd
 from virtlab.virtio.vhost_user.loop import Loop
@@ -136,6 +138,29 @@ class ServedDisk:
     def _stop(self) -> None:
         self._loop.stop()
         self._thread.join(PATIENCE)
+
+
+class ServedSession(Session):
+    """A session whose disk is `_served`, which whoever derives from this has made."""
+
+    _served: ServedDisk
+
+    def _counts(self) -> Counts:
+        """Between two requests: then nothing is counted by halves."""
+        return self._served.call(lambda: Counts.of(self._served.statistics))
+
+    @property
+    def statistics(self) -> Statistics:
+        """See `Session`."""
+        return self._served.statistics
+
+    def shot(self, ring: int = 0) -> RingShot | None:
+        """See `Session`."""
+        return self._served.shot(ring)
+
+    def image(self) -> bytes:
+        """See `Session`: between two requests."""
+        return self._served.call(super().image)
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:

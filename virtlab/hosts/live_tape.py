@@ -29,11 +29,19 @@ RECORDINGS = {"split": "disk.jsonl.gz", "packed": "packed.jsonl.gz"}
 """The recordings that come with the library, by the layout of the ring."""
 
 
-def recorded(ring: str = "split") -> Tape:
-    """The recording that comes with the library. `data/README.md` says where it comes from."""
+def checked(ring: str) -> str:
+    """`ring`, if there is a layout of that name; else `ValueError`."""
     if ring not in RECORDINGS:
         raise ValueError(f"a ring is {' or '.join(RECORDINGS)}, not {ring!r}")
-    file = resources.files("virtlab") / "data" / "linux" / RECORDINGS[ring]
+    return ring
+
+
+def recorded(ring: str = "split") -> Tape:
+    """The recording that comes with the library. `data/README.md` says where it comes from.
+
+    `ValueError` for a layout that is none.
+    """
+    file = resources.files("virtlab") / "data" / "linux" / RECORDINGS[checked(ring)]
     with resources.as_file(file) as path:
         return Tape.read(path)
 

@@ -45,3 +45,9 @@ def make():
     yield build
     for bench in benches:
         bench.close()
+
+
+@pytest.fixture
+def bench(make):
+    """A plain one."""
+    return make()

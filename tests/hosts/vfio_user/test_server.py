@@ -32,11 +32,6 @@ CONFIG = RegionIndex.CONFIG
 MASTER = Header.COMMAND.BUS_MASTER.mask
 
 
-@pytest.fixture
-def bench(make):
-    return make()
-
-
 # -- the beginning
 
 

@@ -30,11 +30,6 @@ CONFIG = RegionIndex.CONFIG
 MASTER = Header.COMMAND.BUS_MASTER.mask
 
 
-@pytest.fixture
-def bench(make):
-    return make()
-
-
 def test_the_function_reaches_what_is_mapped(bench):
     fd = bench.file(8192)
     assert bench.error(Command.DMA_MAP, dma_map(0x10000, 4096, offset=4096), [fd]) == 0
