@@ -264,7 +264,7 @@ def test_without_a_free_descriptor_it_waits_and_does_not_spin(path, served, monk
             raise OSError(code, "none is left")
 
     real, served.listener = served.listener, Poor(served.listener)
-    monkeypatch.setattr("virtlab.hosts.vfio_user.service.LATER", 0.05)
+    monkeypatch.setattr("virtlab.virtio.vhost_user.loop.LATER", 0.05)
     sock = connect(path)
     served.loop.turn(5)
     assert served.listener.calls == 1
@@ -278,7 +278,7 @@ def test_without_a_free_descriptor_it_waits_and_does_not_spin(path, served, monk
 
 
 def test_it_may_be_closed_while_it_waits_for_a_descriptor(path, monkeypatch):
-    monkeypatch.setattr("virtlab.hosts.vfio_user.service.LATER", 0)
+    monkeypatch.setattr("virtlab.virtio.vhost_user.loop.LATER", 0)
     loop = Loop()
     service = Service(loop, listen(path), Slot(Card()))
     loop.no_more(service.listener.fileno())

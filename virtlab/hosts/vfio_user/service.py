@@ -15,14 +15,13 @@ Source: vfio-user.rst, "Client Disconnection".
 from __future__ import annotations
 
 import contextlib
-import errno
 import socket
 from collections.abc import Callable
 
 from virtlab.hosts.vfio_user.real_clock import RealClock
 from virtlab.hosts.vfio_user.server import Server
 from virtlab.hosts.vfio_user.slot import Slot
-from virtlab.virtio.vhost_user.loop import LATER, Loop
+from virtlab.virtio.vhost_user.loop import Loop
 from virtlab.virtio.vhost_user.messages import ProtocolError
 
 MESSAGES = 64
@@ -81,14 +80,9 @@ class Service:
 
     def _accept(self) -> None:
         """Somebody wants to connect."""
-        try:
-            sock, _ = self.listener.accept()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                # Whoever waits would be there again at once, and no descriptor for them.
-                self.loop.no_more(self.listener.fileno())
-                self.loop.after(LATER, self._await)
-            return  # or it has gone again
+        sock = self.loop.accept(self.listener, self._await)
+        if sock is None:
+            return
         try:
             self.server = server = Server(self.slot, sock, self._refused, self._again)
         except OSError:

@@ -106,6 +106,20 @@ class Loop:
         """Do not wait for `fd` any more; before it is closed."""
         self._selector.unregister(fd)
 
+    def accept(self, listener: socket.socket, again: Callable[[], None]) -> socket.socket | None:
+        """Whoever has come to `listener`, which is waited for; None if they have gone again.
+
+        Without a free descriptor nobody can come, and whoever waits would be there again at once.
+        So then it is not waited for any more, and `again` is called later.
+        """
+        try:
+            return listener.accept()[0]
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self.no_more(listener.fileno())
+                self.after(LATER, again)
+            return None
+
     def call(self, action: Callable[[], None]) -> None:
         """Have `action` called in the loop. It may be asked for by another thread."""
         self._calls.append(action)
@@ -199,19 +213,12 @@ class Loop:
 
     def _await(self, service: Service) -> None:
         """Wait for a front-end."""
-        self._selector.register(
-            service.listener, selectors.EVENT_READ, lambda: self._accept(service)
-        )
+        self.also(service.listener.fileno(), lambda: self._accept(service))
 
     def _accept(self, service: Service) -> None:
-        try:
-            sock, _ = service.listener.accept()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                # Whoever waits would be there again at once, and no descriptor for them.
-                self._selector.unregister(service.listener)
-                self.after(LATER, lambda: self._await(service))
-            return  # or it has gone again
+        sock = self.accept(service.listener, lambda: self._await(service))
+        if sock is None:
+            return
         try:
             service.back_end = service.make(sock)
         except OSError:
