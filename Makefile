@@ -10,7 +10,7 @@ SETUP  := $(PYTHON) scripts/bootstrap.py
 DEV    := $(SETUP) --extras $(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint notebooks exercises bench constraints clean
+.PHONY: help lab test coverage lint notebooks exercises bench constraints clean
 MAKEFLAGS += --no-print-directory
 
 help: ## show this list
@@ -24,6 +24,9 @@ lab: ## open the course in JupyterLab on lesson 00
 
 test: ## run everything: lint, types, tests, notebooks, exercises, browser
 	@$(DEV) && exec $(BIN)/python scripts/test.py $(ARGS)
+
+coverage: ## which lines and branches of the library the tests reach: 98 % at least
+	@$(DEV) && exec $(BIN)/python scripts/test.py coverage
 
 lint: ## ruff and mypy only
 	@$(DEV) && exec $(BIN)/python scripts/test.py lint format types

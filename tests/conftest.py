@@ -5,25 +5,15 @@ a failure, unless the machine's own hardware is what is missing. With ``VIRTLAB_
 looks at ten times as many examples, and the tests marked `long` run too; they are the same as their
 neighbours, with ten times the work.
 
-To be watched line by line, as coverage does, makes Python two or three times as slow. What shows
-nothing new is not watched:
-
-    a test marked `volume`           it is there for many rounds of one kind
-    the examples of a property       after the first `WATCHED`
-    the cases of one test function   after `QUIET` in a row that reached no new line or branch; of
-                                     those that follow, one in `AGAIN` is looked at again
-
-Each runs all the same, and the figure that coverage gives can only be lower. Where a part of the
-library is watched alone, as with ``--cov=virtlab/course``, watching costs little: each case is.
+Coverage watches on request only (`make coverage`): it makes Python two or three times as slow. The
+tests marked `volume`, many rounds of one kind, are left out of it.
 """
 
 from __future__ import annotations
 
-import functools
 import gc
 import os
 
-import coverage
 import hypothesis
 import pytest
 
@@ -42,16 +32,6 @@ SLOW = os.environ.get("VIRTLAB_SLOW") == "1"
 hypothesis.settings.load_profile("slow" if SLOW else "fast")
 
 
-WATCHED = 20
-"""Examples of a property that are watched line by line."""
-
-QUIET = 2
-"""Cases in a row that reach nothing new, after which a function's other cases are not watched."""
-
-AGAIN = 8
-"""One in so many of those is, and what it finds begins the count anew."""
-
-
 def pytest_collection_modifyitems(config, items) -> None:
     """Leave out the `long` tests, unless they are asked for."""
     left_out = [item for item in items if item.get_closest_marker("long") and not SLOW]
@@ -60,97 +40,34 @@ def pytest_collection_modifyitems(config, items) -> None:
         items[:] = [item for item in items if item not in left_out]
 
 
-def pytest_collection_finish(session) -> None:
-    """The tests themselves stay to the end: the garbage collector need not look at them again."""
+SETTLED = 200
+"""After so many tests, what the garbage collector has left alive counts as here to stay."""
+
+done = 0
+"""How many tests this process has run."""
+
+
+def settle() -> None:
+    """Let the garbage collector never look again at what is alive now: it stays to the end.
+
+    Each test leaves some hundred objects: what pytest keeps of it. Else every full collection goes
+    through all of them, and after ten thousand tests it takes a fifth of a second.
+    """
     gc.collect()
     gc.freeze()
 
 
-class Watcher:
-    """What coverage watches of one test: nothing where there is no coverage."""
-
-    def __init__(self, config) -> None:
-        plugin = config.pluginmanager.getplugin("_cov")
-        self.coverage = plugin.cov_controller if plugin else None
-        self.whole = bool(plugin) and not self.coverage.cov_source
-        self.paused = False
-
-    def reached(self) -> int:
-        """How many lines and branches this process has reached, as far as they were watched."""
-        if not self.coverage:
-            return 0
-        # Coverage's own table, from file to what it reached: to ask `get_data` would write a file.
-        return sum(map(len, self.coverage.cov._collector.data.values()))
-
-    def pause(self) -> None:
-        """Stop watching. Under the worker's own coverage lies that of any process of ours."""
-        if self.coverage and not self.paused:
-            self.coverage.pause()
-            self.paused = True
-            while below := coverage.Coverage.current():
-                below.stop()
-
-    def resume(self) -> None:
-        """Watch again."""
-        if self.paused:
-            self.coverage.resume()
-            self.paused = False
+def pytest_collection_finish(session) -> None:
+    """The tests themselves stay."""
+    settle()
 
 
-def counted(test, watcher):
-    """A property's test that is watched for its first examples."""
-    examples = 0
-
-    @functools.wraps(test)
-    def example(*args, **kwargs):
-        nonlocal examples
-        examples += 1
-        if examples > WATCHED:
-            watcher.pause()
-        return test(*args, **kwargs)
-
-    return example
-
-
-WATCHER = pytest.StashKey[Watcher]()
-
-quiet: dict[str, int] = {}
-"""Of each test function: how many of its cases, one after the other, have reached nothing new."""
-
-
-def is_quiet(function: str) -> bool:
-    """Whether the next case of this function is one of those that are not watched."""
-    more = quiet.get(function, 0) - QUIET
-    return more >= 0 and more % AGAIN != AGAIN - 1
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item):
-    """Watch a test, with what is made for it, only where that may show something new."""
-    watcher = item.stash[WATCHER] = Watcher(item.config)
-    function = item.nodeid.partition("[")[0]
-    before = watcher.reached()
-    if item.get_closest_marker("volume") or (watcher.whole and is_quiet(function)):
-        watcher.pause()
-    try:
-        return (yield)
-    finally:
-        quiet[function] = 0 if watcher.reached() > before else quiet.get(function, 0) + 1
-        watcher.resume()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    """Watch the first examples of a property."""
-    handle = getattr(getattr(item, "obj", None), "hypothesis", None)
-    if handle is None:
-        return (yield)
-    test = handle.inner_test
-    handle.inner_test = counted(test, item.stash[WATCHER])
-    try:
-        return (yield)
-    finally:
-        handle.inner_test = test
+def pytest_runtest_logfinish() -> None:
+    """What pytest keeps of a test stays."""
+    global done
+    done += 1
+    if done % SETTLED == 0:
+        settle()
 
 
 NOT_HERE = "not in this machine: "

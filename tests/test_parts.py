@@ -44,6 +44,15 @@ def test_the_last_line_counts_the_parts(monkeypatch, capsys, no_signals):
     assert capsys.readouterr().out.splitlines()[-1] == "1 passed, 0 failed"
 
 
+def test_a_part_that_must_be_asked_for_runs_only_then(monkeypatch, capsys, no_signals):
+    asked = part("dear", "pass")._replace(asked=True)
+    monkeypatch.setattr(runner, "PARTS", (part("good", "pass"), asked))
+    assert runner.main([]) == 0
+    assert "dear" not in capsys.readouterr().out
+    assert runner.main(["dear"]) == 0
+    assert "dear" in capsys.readouterr().out
+
+
 def test_a_part_that_takes_too_long_fails(monkeypatch, no_signals):
     monkeypatch.setattr(runner, "PART_SECONDS", 1)
     result = runner.run(part("slow", "import time; time.sleep(60)"))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.virtio.vhost_user.hostile import attack
 
-MESSAGES = 20_000
+MESSAGES = 8_000
 
 
 @pytest.mark.volume
