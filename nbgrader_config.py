@@ -10,6 +10,7 @@ c = get_config()  # noqa: F821  # nbgrader gives it
 c.CourseDirectory.course_id = "virtlab"
 c.CourseDirectory.source_directory = "solutions"
 c.CourseDirectory.release_directory = "exercises"
+c.Execute.timeout = 60  # seconds for a cell; a check ends an endless loop by itself
 c.TagRemovePreprocessor.enabled = True
 c.TagRemovePreprocessor.remove_cell_tags = {"solution"}
 c.GenerateAssignment.preprocessors.prepend([TagRemovePreprocessor])

@@ -2,27 +2,26 @@
 
 ``solutions/text/NAME.py`` (py:percent, read by jupytext) is what people write and review. From it
 comes ``solutions/NAME/NAME.ipynb``, in nbgrader's source format. From that, nbgrader itself makes
-``exercises/NAME/NAME.ipynb``, with a gradebook that is thrown away. Running this twice changes no
-byte. With ``--check`` nothing is written; the exit status says whether the stored files are right.
+``exercises/NAME/NAME.ipynb``, all sets in one process, with a gradebook that is thrown away.
+Running this twice changes no byte. With ``--check`` nothing is written; the exit status says
+whether the stored files are right.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from scripts import notebooks  # noqa: E402  # found whether run as a file or as a module
+from scripts import nbgrader_run, notebooks  # noqa: E402  # found whether run as a file or as a module
 
 TEXTS = ROOT / "solutions" / "text"
-SECONDS = 120
 
 
 def solution(text: Path) -> str:
@@ -33,33 +32,14 @@ def solution(text: Path) -> str:
     return notebooks.written(notebook)
 
 
-def environment() -> dict[str, str]:
-    """The environment for nbgrader: it looks for `alembic` on PATH, and nobody's settings apply."""
-    beside = os.path.dirname(sys.executable)
+def release(course: Path, names: Sequence[str]) -> dict[str, str]:
+    """The exercises that nbgrader makes in the folder `course`, where solutions/NAME lie."""
+    nbgrader_run.run(course, [f"generate_assignment {name} --force" for name in names])
+    places = {name: course / "exercises" / name / f"{name}.ipynb" for name in names}
     return {
-        **os.environ,
-        "PATH": beside + os.pathsep + os.environ.get("PATH", ""),
-        "JUPYTER_NO_CONFIG": "1",
-        "NO_COLOR": "1",
+        name: place.read_text(encoding="utf-8").rstrip("\n") + "\n"
+        for name, place in places.items()
     }
-
-
-def release(course: Path, name: str) -> str:
-    """The exercise that nbgrader makes in the folder `course`, where solutions/NAME lies."""
-    command = [sys.executable, "-m", "nbgrader", "generate_assignment", name, "--force"]
-    done = subprocess.run(
-        command,
-        cwd=course,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    made = course / "exercises" / name / f"{name}.ipynb"
-    if done.returncode or not made.exists():
-        raise RuntimeError(f"nbgrader generate_assignment {name} failed:\n{done.stderr[-2000:]}")
-    return made.read_text(encoding="utf-8").rstrip("\n") + "\n"
 
 
 def build(texts: list[Path]) -> dict[Path, str]:
@@ -74,7 +54,8 @@ def build(texts: list[Path]) -> dict[Path, str]:
             source.parent.mkdir(parents=True)
             source.write_text(solution(text), encoding="utf-8", newline="\n")
             made[ROOT / "solutions" / place] = source.read_text(encoding="utf-8")
-            made[ROOT / "exercises" / place] = release(course, text.stem)
+        for name, content in release(course, [text.stem for text in texts]).items():
+            made[ROOT / "exercises" / name / f"{name}.ipynb"] = content
     return made
 
 

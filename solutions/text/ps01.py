@@ -22,9 +22,10 @@
 # | 6 | the write rule | 5 lines | 20 | ★★★ | 4 |
 # | 7 | a device of your own | 25 lines | 45 | ★★★★ | 7 |
 #
-# Each task has a cell for your answer and a check below it. The check runs at once and says what it
-# gave your code, what should have happened, and what did. `hint("ps1.q1")` gives a first hint; call it
-# again for the next. Change only the answer cells, and add cells of your own where you like.
+# Each task has a cell for your answer and a check below it. The check runs at once and says what it gave your
+# code, what should have happened, and what did. `hint("ps1.q1")` gives a first hint; call it again for the
+# next. Change only the answer cells, and add cells of your own where you like. In grading, each task is asked
+# some more, with other numbers; part of the cases gives part of the points.
 
 # %% nbgrader={"grade": false, "grade_id": "ps1-setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 from virtlab.course.checks import check, hint
@@ -56,6 +57,9 @@ def who_answers(mappings, address, size):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps1-q1", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps1.q1")
 
 # %% [markdown] tags=["solution"]
@@ -73,8 +77,9 @@ check("ps1.q1")
 # *about 4 lines · 10 min · ★ · S02*
 #
 # Write `put(cpu, text)`, which prints a text through the UART at port `0x3f8`. The line is slow: at 115,200
-# baud a character takes 87 µs, which is the time of 120 port accesses. So before each character ask the
-# line status register, LSR, at port `0x3fd`: bit 5, THRE, is 1 when the UART can take a character.
+# baud a character takes 87 µs, which is the time of 120 port accesses. (The check has a slower bus, and there
+# it is that of 30.) So before each character ask the line status register, LSR, at port `0x3fd`: bit 5, THRE, is 1
+# when the UART can take a character.
 #
 # - **Given** `cpu`, with `cpu.inp(port)` and `cpu.out(port, value)` for one byte, and `text`, a `str` of ASCII
 #   characters. The UART may still be busy with earlier characters when you start.
@@ -95,6 +100,9 @@ def put(cpu, text):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps1-q2", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps1.q2")
 
 # %% [markdown] tags=["solution"]
@@ -111,9 +119,9 @@ check("ps1.q2")
 # *about 8 lines · 15 min · ★★ · S02*
 #
 # Write `set_line(cpu, baud, bits, parity, stop)`, which sets speed and format of the UART at `0x3f8`. The speed
-# is a divisor, `115200 // baud`: its low byte goes to port `0x3f8` and its high byte to `0x3f9`, but only while
-# bit 7 of LCR (port `0x3fb`), DLAB, is 1. The format goes to LCR too, and at the end DLAB is 0, so that the
-# ports mean THR and IER again.
+# is a divisor, `115200 // baud`. Its low byte goes to port `0x3f8` and its high byte to `0x3f9`, but only while
+# DLAB is 1. DLAB is bit 7 of LCR, port `0x3fb`. The format goes to LCR too, and at the end DLAB is 0, so that
+# the ports mean THR and IER again.
 #
 # | LCR bits | field | value |
 # |---|---|---|
@@ -144,6 +152,9 @@ def set_line(cpu, baud, bits=8, parity="N", stop=1):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps1-q3", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps1.q3")
 
 # %% [markdown] tags=["solution"]
@@ -186,6 +197,9 @@ def console(accesses):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps1-q4", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps1.q4")
 
 # %% [markdown] tags=["solution"]
@@ -201,7 +215,7 @@ check("ps1.q4")
 # *about 4 lines · 15 min · ★★ · S03*
 #
 # Write `show(cpu, row, column, text, attribute)`, which puts a text on the PC's text screen. The screen has 25 rows
-# of 80 cells and lies in memory from `0xb8000`, row after row, each cell 2 bytes: the character at the lower
+# of 80 cells and lies in memory from `0xb8000`, row after row. Each cell has 2 bytes: the character at the lower
 # address, its attribute (the colours) at the higher. Use one 2-byte store a cell and no other access; cut the text
 # where the row ends.
 #
@@ -222,6 +236,9 @@ def show(cpu, row, column, text, attribute):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps1-q5", "locked": true, "points": 3, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps1.q5")
 
 # %% [markdown] tags=["solution"]
@@ -237,9 +254,9 @@ check("ps1.q5")
 # ## 6. The write rule
 # *about 5 lines · 20 min · ★★★ · S03*
 #
-# Write `written(old, new, offset, size, rw, w1c)`: what a 32-bit register holds after a write that may cover only some
-# of its bytes. In the bytes that are written, a bit of `rw` takes the new value, a bit of `w1c` becomes 0 if a 1 is
-# written to it, and every other bit keeps its value. The bytes that are not written do not change at all.
+# Write `written(old, new, offset, size, rw, w1c)`: what a 32-bit register holds after a write that may cover only
+# some of its bytes. In the bytes that are written, a bit of `rw` takes the new value. A bit of `w1c` becomes 0 if a 1
+# is written to it. Every other bit keeps its value. The bytes that are not written do not change at all.
 #
 # - **Given** `old`, the register's value; `new`, the value of the access, of which the low `size` bytes count;
 #   `offset`, where in the register the access starts; `offset + size` is at most 4. `rw` and `w1c` are masks of 32
@@ -261,13 +278,16 @@ def written(old, new, offset, size, rw, w1c):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps1-q6", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps1.q6")
 
 # %% [markdown] tags=["solution"]
 # **Explained.** Hardware has *byte lanes*: the bus carries four bytes and four wires that say which of them count.
-# `lanes` is those wires as a mask. Once `new` and `rw` are cut with it, the rule for the whole register does the rest:
-# a bit outside the lanes is neither writable nor written with a 1, so it keeps its value. `w1c` needs no cut of its
-# own, because `new` has no 1 outside the lanes.
+# `lanes` is those wires as a mask. Once `new` and `rw` are cut with it, the rule for the whole register does the
+# rest. A bit outside the lanes is neither writable nor written with a 1, so it keeps its value. `w1c` needs no cut of
+# its own, because `new` has no 1 outside the lanes.
 #
 # *Write 1 to clear* looks odd until two parties share a register. The device sets bits while the driver clears them.
 # A driver that writes back what it read clears exactly the events that it saw, and loses none that came in between.
@@ -339,12 +359,15 @@ class Counter:
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps1-q7", "locked": true, "points": 7, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps1.q7")
 
 # %% [markdown] tags=["solution"]
 # **Explained.** Bytes make all sizes and offsets one case. A read collects `size` bytes, each from the register
 # that holds it; a byte that no register holds adds nothing. So nothing can raise, wherever the guest reaches. A
-# write goes through the registers that it touches, from the lower to the higher: first the bytes change by the rule
+# write goes through the registers that it touches, from the lower to the higher. First the bytes change by the rule
 # of task 6, then the side effect comes once. `written` does not care that it gets one byte at a time.
 #
 # The order matters in one corner. A write of 4 bytes at `0xa` touches COUNT, which sets REFUSED, and then STATUS,

@@ -9,22 +9,23 @@
 # %% [markdown]
 # # Problem set 2: find what is on the buses, and let it reach memory
 #
-# Seven tasks. The first five find devices and follow requests over PCI and PCI Express; the last two let a
-# disk and a network card move data by DMA. Lessons 03, 04 and 05 are enough to solve them. Plan about two and a
-# half hours; do them in order.
+# Seven tasks. The first five find devices and follow requests over PCI and PCI Express; the last two let a disk
+# and a network card move data by DMA. Lessons 03, 04 and 05 are enough to solve them. Plan about two and three
+# quarter hours; do them in order.
 #
 # | | task | about | minutes | difficulty | points |
 # |---|---|---|---|---|---|
 # | 1 | the address of a register | 4 lines | 10 | ★ | 2 |
 # | 2 | size a BAR | 20 lines | 20 | ★★★ | 4 |
 # | 3 | scan the buses | 25 lines | 25 | ★★★ | 5 |
-# | 4 | find the fault | 30 lines | 30 | ★★★★ | 6 |
+# | 4 | find the fault | 30 lines | 35 | ★★★★ | 6 |
 # | 5 | who answers whom | 12 lines | 15 | ★★ | 4 |
-# | 6 | read the disk without the processor | 30 lines | 25 | ★★★★ | 6 |
+# | 6 | read the disk without the processor | 30 lines | 35 | ★★★★ | 6 |
 # | 7 | send through a network card | 17 lines | 25 | ★★★★ | 6 |
 #
 # Each task has a cell for your answer and a check below it. `hint("ps2.q1")` gives a first hint; call it again
-# for the next. Change only the answer cells, and add cells of your own where you like.
+# for the next. Change only the answer cells, and add cells of your own where you like. In grading, each task
+# is asked some more, with other numbers; part of the cases gives part of the points.
 #
 # Tasks 2 to 4 give you `pci`, a way to configuration space. `pci.read(place, offset, size)` reads 1, 2 or 4 bytes
 # of the function at `place`, a tuple `(bus, device, function)`; `pci.write(place, offset, size, value)` writes them.
@@ -74,6 +75,9 @@ def ecam_offset(bus, device, function, offset):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps2-q1", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps2.q1")
 
 # %% [markdown] tags=["solution"]
@@ -136,6 +140,9 @@ def size_bar(pci, place, index):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps2-q2", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps2.q2")
 
 # %% [markdown] tags=["solution"]
@@ -208,13 +215,16 @@ def scan(pci):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps2-q3", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps2.q3")
 
 # %% [markdown] tags=["solution"]
 # **Explained.** The tree is discovered and made passable by the same walk. Before a bridge has numbers, nothing gets
-# through it; so it is numbered on the way down with what is known (the bus above, the bus below) and an open end,
-# 255. On the way back the end is known: the highest number given out so far. `highest` is shared by all calls. A
-# bus number that is computed from the parent's alone works for one bridge a level and fails for two.
+# through it. So it is numbered on the way down with what is known, the bus above and the bus below, and with an open
+# end, 255. On the way back the end is known: the highest number given out so far. `highest` is shared by all calls.
+# A bus number that is computed from the parent's alone works for one bridge a level and fails for two.
 #
 # Depth first is what makes the ranges work. All buses below a bridge get numbers in a row, so one range says it all,
 # and a bridge decides with two comparisons. The same trick comes back with the windows of task 4.
@@ -225,7 +235,7 @@ check("ps2.q3")
 
 # %% [markdown] tags=["topic:S05", "topic:S06", "topic:S07"]
 # ## 4. Find the fault
-# *about 30 lines · 30 min · ★★★★ · S05 S06 S07*
+# *about 30 lines · 35 min · ★★★★ · S05 S06 S07*
 #
 # The machine was enumerated, and every function is found. Still an access does not arrive: somebody has written a
 # wrong value into one register on its way. Write `diagnose(pci, path, access)`, which reads the registers of the
@@ -294,6 +304,9 @@ def windows(pci, place, kind):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps2-q4", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps2.q4")
 
 # %% [markdown] tags=["solution"]
@@ -355,6 +368,9 @@ def transactions(packets):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps2-q5", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps2.q5")
 
 # %% [markdown] tags=["solution"]
@@ -372,12 +388,13 @@ check("ps2.q5")
 
 # %% [markdown] tags=["topic:S04", "topic:S05"]
 # ## 6. Read the disk without the processor
-# *about 30 lines · 25 min · ★★★★ · S04 S05*
+# *about 30 lines · 35 min · ★★★★ · S04 S05*
 #
-# A bus master moves sectors from the disk into memory by itself. It follows a table of *regions*, each 8 bytes, little-endian:
-# 4 bytes base (a gpa), 2 bytes count in bytes (0 means 64 KiB), 2 bytes flags: `0x8000` in the last entry, 0 in the
-# others. A region may not cross a multiple of 64 KiB (`0x10000`). Write `prd_table(pieces)`, which makes such a table, and
-# `read_disk(cpu, base, table, sector, pieces)`, which reads sectors into these pieces of memory:
+# A bus master moves sectors from the disk into memory by itself. It follows a table of *regions*, each 8 bytes,
+# little-endian. They are 4 bytes base (a gpa), 2 bytes count in bytes (0 means 64 KiB), and 2 bytes flags: `0x8000`
+# in the last entry, 0 in the others. A region may not cross a multiple of 64 KiB (`0x10000`). Write
+# `prd_table(pieces)`, which makes such a table, and `read_disk(cpu, base, table, sector, pieces)`, which reads
+# sectors into these pieces of memory:
 #
 # 1. Write the table to memory at `table`, and its address to port `base + 4` (4 bytes).
 # 2. Write `0x08` to port `base`: the direction, to memory; not started. Write `0x06` to `base + 2`, the bus master's status:
@@ -436,6 +453,9 @@ def read_disk(cpu, base, table, sector, pieces):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps2-q6", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps2.q6")
 
 # %% [markdown] tags=["solution"]
@@ -474,10 +494,10 @@ check("ps2.q6")
 # | 12 | status: bit 0, DD, is set by the card when the frame is sent |
 # | 13 to 15 | 0 |
 #
-# Write `open_ring(cpu, base, ring, count)`: transmitter off, ring in place and empty, transmitter on. And
-# `send(cpu, base, ring, count, buffer, frame)`: put the frame into the buffer, describe it in the descriptor that TDT names, with
-# status 0 and all three bits; move TDT on by one, round the ring; return when DD is 1. The card may begin as soon as TDT is
-# written, and it may take a while.
+# Write `open_ring(cpu, base, ring, count)`: transmitter off, ring in place and empty, transmitter on. And `send(cpu,
+# base, ring, count, buffer, frame)`: put the frame into the buffer, and describe it in the descriptor that TDT names,
+# with status 0 and all three bits. Then move TDT on by one, round the ring, and return when DD is 1. The card may
+# begin as soon as TDT is written, and it may take a while.
 #
 # - **Given** `cpu`, with `load(gpa, size=4)`, `store(gpa, value, size=4)` and `write(gpa, data)`; `ring`, a gpa; `count`, the number of
 #   descriptors, a multiple of 8; `buffer`, the gpa of 2048 bytes, used for every frame; `frame`, `bytes`.
@@ -515,18 +535,22 @@ def send(cpu, base, ring, count, buffer, frame):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps2-q7", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps2.q7")
 
 # %% [markdown] tags=["solution"]
-# **Explained.** The ring is shared without a lock, because at each moment every descriptor has one owner: the card from
-# head to tail, the driver elsewhere. TDT hands a descriptor over, DD gives it back. So all of it must be written *before* the
-# tail moves; here Python keeps the order, in C it takes a barrier. The status must be written as well: the second time
-# round the ring there is an old DD, and who leaves it there takes the frame for sent while the card still reads the buffer.
+# **Explained.** The ring is shared without a lock, because at each moment every descriptor has one owner: the card
+# from head to tail, the driver elsewhere. TDT hands a descriptor over, DD gives it back. So all of it must be written
+# *before* the tail moves; here Python keeps the order, in C it takes a barrier. The status must be written as well:
+# the second time round the ring there is an old DD. Who leaves it there takes the frame for sent while the card still
+# reads the buffer.
 #
-# Head equal to tail means an empty ring. A driver that fills all descriptors makes a full ring look empty, so one always
-# stays free. Here only one frame is under way at a time, which is safe and slow: each waits for the card. A real
-# driver (`virtlab/guest/e1000/rings.py`) has a buffer for each descriptor, keeps its own copy of the tail, since reading
-# TDT costs a round trip on the bus, and looks at DD only when it needs room.
+# Head equal to tail means an empty ring. A driver that fills all descriptors makes a full ring look empty, so one
+# always stays free. Here only one frame is under way at a time, which is safe and slow: each waits for the card. A
+# real driver (`virtlab/guest/e1000/rings.py`) has a buffer for each descriptor, and looks at DD only when it needs
+# room. It keeps its own copy of the tail, since reading TDT costs a round trip on the bus.
 #
 # Sending is DMA that the driver starts: *synchronous* in the lecture's words. Receiving uses the same ring the other way
 # round, and nobody knows when: there the card interrupts. The virtqueue of lessons to come is this ring, made a

@@ -9,24 +9,25 @@
 # %% [markdown]
 # # Problem set 3: write the pieces of a VMM
 #
-# Nine tasks. Now you stand on the other side: the guest asks, and your code answers. Task 1 goes with lesson 06, task 2 with
-# 07, task 3 with 08, tasks 4 to 6 with 09, task 7 with 10, and tasks 8 and 9 with 11. Plan about three and a half hours; do
-# them in order.
+# Nine tasks. Now you stand on the other side: the guest asks, and your code answers. Task 1 goes with lesson 06, task
+# 2 with 07, task 3 with 08, tasks 4 to 6 with 09, task 7 with 10, and tasks 8 and 9 with 11. Plan about four hours
+# and forty minutes; do them in order.
 #
 # | | task | about | minutes | difficulty | points |
 # |---|---|---|---|---|---|
-# | 1 | one request at three layers | 30 lines | 20 | ★★ | 5 |
+# | 1 | one request at three layers | 30 lines | 30 | ★★ | 5 |
 # | 2 | a model in another process | 12 lines | 20 | ★★ | 4 |
-# | 3 | a machine to be found | 35 lines | 25 | ★★★ | 6 |
+# | 3 | a machine to be found | 35 lines | 35 | ★★★ | 6 |
 # | 4 | which ports exit | 15 lines | 15 | ★★ | 4 |
-# | 5 | an extended page table | 35 lines | 30 | ★★★★ | 7 |
-# | 6 | do what the instruction would | 35 lines | 25 | ★★★★ | 7 |
-# | 7 | move the DMA to the right frames | 35 lines | 25 | ★★★★ | 6 |
-# | 8 | one disk, many disks | 30 lines | 20 | ★★★ | 5 |
-# | 9 | one card for all, and a cable that is none | 30 lines | 20 | ★★★ | 5 |
+# | 5 | an extended page table | 35 lines | 40 | ★★★★ | 7 |
+# | 6 | do what the instruction would | 35 lines | 40 | ★★★★ | 7 |
+# | 7 | move the DMA to the right frames | 35 lines | 40 | ★★★★ | 6 |
+# | 8 | one disk, many disks | 30 lines | 30 | ★★★ | 5 |
+# | 9 | one card for all, and a cable that is none | 30 lines | 30 | ★★★ | 5 |
 #
-# Each task has a cell for your answer and a check below it. `hint("ps3.q1")` gives a first hint; call it again for the next.
-# Change only the answer cells, and add cells of your own where you like.
+# Each task has a cell for your answer and a check below it. `hint("ps3.q1")` gives a first hint; call it again for
+# the next. Change only the answer cells, and add cells of your own where you like. In grading, each task is asked
+# some more, with other numbers; part of the cases gives part of the points.
 #
 # Two rules hold in every task. Numbers that come from a guest may be anything: *nothing may raise*, and nothing may be made
 # as large as a guest says. And what the guest may not do is refused as a whole: no part of it happens.
@@ -36,7 +37,7 @@ from virtlab.course.checks import check, hint
 
 # %% [markdown] tags=["topic:S08", "topic:S09", "topic:S10"]
 # ## 1. One request at three layers
-# *about 30 lines · 20 min · ★★ · S08 S09 S10*
+# *about 30 lines · 30 min · ★★ · S08 S09 S10*
 #
 # A guest writes `length` bytes to a file. A VMM can cut in at three layers. First say what each costs: write
 # `count_exits(layer, length, polls)`. A sector has 512 bytes; a part of one is written as a whole one.
@@ -110,6 +111,9 @@ def hypercall(memory, disk, number, sector, count, gpa):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps3-q1", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps3.q1")
 
 # %% [markdown] tags=["solution"]
@@ -129,10 +133,10 @@ check("ps3.q1")
 # ## 2. A model in another process
 # *about 12 lines · 20 min · ★★ · S12 S13*
 #
-# The device model lives in a user-space process, the service. What the VMM intercepts it must pass on, and each time the
-# processor changes to the service and back. So a VMM makes a bargain for registers whose writes do nothing at once, *quiet*
-# ones: it collects those writes and sends them together with the next access that matters. Write `Proxy`, the VMM's end of
-# it.
+# The device model lives in a user-space process, the service. What the VMM intercepts it must pass on, and each time
+# the processor changes to the service and back. So a VMM makes a bargain for *quiet* registers, whose writes do
+# nothing at once. It collects those writes and sends them together with the next access that matters. Write `Proxy`,
+# the VMM's end of it.
 #
 # - A quiet write waits. Any other access, a read of any register or a write of one that is not quiet, is sent at once,
 #   *behind all that waits*, in one call. So the model sees every access, in the guest's order.
@@ -192,12 +196,16 @@ def cost(exits, calls):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps3-q2", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps3.q2")
 
 # %% [markdown] tags=["solution"]
-# **Explained.** The exits stay: the guest still stops at each access. What is saved is the way to the other process, and that
-# is where the time is. Linux KVM has this bargain under the name *coalesced MMIO*: a page shared with the VMM's process, a
-# ring of about 170 entries, which QEMU uses for the memory of VGA cards, where one picture is thousands of writes.
+# **Explained.** The exits stay: the guest still stops at each access. What is saved is the way to the other process,
+# and that is where the time is. Linux KVM has this bargain under the name *coalesced MMIO*: a page shared with the
+# VMM's process, with a ring of about 170 entries. QEMU uses it for the memory of VGA cards, where one picture is
+# thousands of writes.
 #
 # All the care is for order. A read goes behind the waiting writes, or the model answers from its past. A write that is not
 # quiet does too: it may start what the quiet ones have set up. Note that a batch always has room for one more, as a full one
@@ -208,10 +216,10 @@ check("ps3.q2")
 
 # %% [markdown] tags=["topic:S15", "topic:S16", "topic:S17"]
 # ## 3. A machine to be found
-# *about 35 lines · 25 min · ★★★ · S15 S16 S17*
+# *about 35 lines · 35 min · ★★★ · S15 S16 S17*
 #
-# A guest starts and looks around. There is no device behind this task, only answers: write `Board`, the VMM's virtual ports,
-# so that the guest finds a keyboard controller, a PCI bus, and a device that was never built.
+# A guest starts and looks around. There is no device behind this task, only answers. Write `Board`, the VMM's virtual
+# ports: the guest finds a keyboard controller, a PCI bus, and a device that was never built.
 #
 # **The keyboard controller**, hard-coded at two ports, with the status preset as a BIOS would leave it.
 #
@@ -294,13 +302,16 @@ class Board:
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps3-q3", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps3.q3")
 
 # %% [markdown] tags=["solution"]
-# **Explained.** Three devices, three ways to be found. The first cannot be enumerated: the guest *knows* the ports, and asks
-# whether somebody lives there. A wrong status bit, and it waits for ever or gives up. The second is found by a method that
-# belongs to the bus. So the VMM must emulate the bus even where nothing is: all ones for an absent function is part of the
-# protocol, and without it a scan finds 256 × 32 copies of the same card.
+# **Explained.** Three devices, three ways to be found. The first cannot be enumerated: the guest *knows* the ports,
+# and asks whether somebody lives there. A wrong status bit, and it waits for ever or gives up. The second is found by
+# a method that belongs to the bus. So the VMM must emulate the bus even where nothing is. All ones for an absent
+# function is part of the protocol; without it a scan finds 256 × 32 copies of the same card.
 #
 # The third has no hardware to be true to. It was invented by a VMM's author, and QEMU has it: this is `fw_cfg`, at these very
 # ports, with item 0 holding the letters QEMU. No guest finds it unless it brings the driver; SeaBIOS, UEFI and Linux do.
@@ -358,15 +369,18 @@ def exits(a, b, port, size):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps3-q4", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps3.q4")
 
 # %% [markdown] tags=["solution"]
 # **Explained.** A and B one behind the other are one map of 65,536 bits, in the ports' order: `a + b`. The two pages are an
 # accident of the VMCS's format.
 #
-# The map starts with ones: what nobody thought of exits. A VMM that starts with zeros works as well, until the first port
-# that was forgotten; and who mixes up the lecture's ON with VT-x's 1 opens exactly what he meant to guard. The check finds
-# that at once. A guest would not tell you: with everything open it runs, and faster.
+# The map starts with ones: what nobody thought of exits. A VMM that starts with zeros works as well, until the first
+# port that was forgotten. And who mixes up the lecture's ON with VT-x's 1 opens exactly what should be guarded. The
+# check finds that at once. A guest would not tell you: with everything open it runs, and faster.
 #
 # An access is as safe as its worst byte. Were one open byte enough, a guest could read a kept port by a wide access from its
 # neighbour. `kept` comes second for the same reason: where two rules meet, the careful one wins. An IDE controller has such a
@@ -374,7 +388,7 @@ check("ps3.q4")
 
 # %% [markdown] tags=["topic:S19", "topic:S26"]
 # ## 5. An extended page table
-# *about 35 lines · 30 min · ★★★★ · S19 S26*
+# *about 35 lines · 40 min · ★★★★ · S19 S26*
 #
 # EPT turns guest-physical into host-physical addresses, in hardware. Tables have 512 entries of 8 bytes. At level 4, bits
 # 47:39 of the gpa choose the entry, at level 3 bits 38:30, at level 2 bits 29:21, at level 1 bits 20:12. Bits 51:12 of EPTP
@@ -462,6 +476,9 @@ def map_page(memory, take_frame, eptp, gpa, hpa, size, rights, memory_type):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps3-q5", "locked": true, "points": 7, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps3.q5")
 
 # %% [markdown] tags=["solution"]
@@ -479,7 +496,7 @@ check("ps3.q5")
 
 # %% [markdown] tags=["topic:S12", "topic:S14", "topic:S19"]
 # ## 6. Do what the instruction would
-# *about 35 lines · 25 min · ★★★★ · S12 S14 S19*
+# *about 35 lines · 40 min · ★★★★ · S12 S14 S19*
 #
 # A guest of machine code touches a page that is not mapped. The exit gives the gpa, but not the value: what was to be
 # written, and how far to go on, stands in the instruction. Write `emulate`: decode it, do its access on the device, and say
@@ -555,6 +572,9 @@ def emulate(code, registers, eip, gpa, space):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps3-q6", "locked": true, "points": 7, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps3.q6")
 
 # %% [markdown] tags=["solution"]
@@ -562,17 +582,17 @@ check("ps3.q6")
 # out again. VT-x helps with ports, where size, direction and value stand in the exit and in EAX. For memory it gives the
 # address, and whether it was a read or a write.
 #
-# Decode all, then act. An access to a device cannot be taken back: who reads the device and then finds that the last byte is
-# missing, has perhaps taken a character out of a UART. The bytes come from the guest, so `len(rest) < length` is no
-# formality: an instruction may end on a page that is not there, and a guest with two processors may change it after it was
-# executed. KVM's decoder, with all prefixes and modes, has several thousand lines, and has had its holes.
+# Decode all, then act. An access to a device cannot be taken back: who reads the device and then finds that the last
+# byte is missing, has perhaps taken a character out of a UART. The bytes come from the guest, so `len(rest) < length`
+# is no formality. An instruction may end on a page that is not there. A guest with two processors may change it after
+# it was executed. KVM's decoder, with all prefixes and modes, has several thousand lines, and has had its holes.
 #
 # Two rules are easy to get half right. A write to `al` leaves the other three bytes of eax; a zero extension clears them, and
 # with `66` only the second. And the numbers 4 to 7 mean `ah` to `bh` for one byte, but esp to edi for more.
 
 # %% [markdown] tags=["topic:S20", "topic:S27"]
 # ## 7. Move the DMA to the right frames
-# *about 35 lines · 25 min · ★★★★ · S20 S27*
+# *about 35 lines · 40 min · ★★★★ · S20 S27*
 #
 # A guest's driver gives a disk controller a table of regions, as you did in problem set 2. But its addresses are
 # guest-physical, and the controller is real: it would write into whatever lies there in the host. So the VMM intercepts the
@@ -648,6 +668,9 @@ def shadow_prd(vm, table):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps3-q7", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps3.q7")
 
 # %% [markdown] tags=["solution"]
@@ -669,7 +692,7 @@ check("ps3.q7")
 
 # %% [markdown] tags=["topic:S21", "topic:S23"]
 # ## 8. One disk, many disks
-# *about 30 lines · 20 min · ★★★ · S21 S23*
+# *about 30 lines · 30 min · ★★★ · S21 S23*
 #
 # A disk is *partitioned*: each VM gets a part of its sectors, and takes that for a whole disk. A part may be in several
 # pieces, pairs `(first sector, how many)`: the virtual disk is these pieces one behind the other, in the list's order.
@@ -686,8 +709,9 @@ check("ps3.q7")
 # | `write(sector, data)` | puts whole sectors there: True. For each piece one write |
 # | `flush()` | what was written is on the medium when this returns: one flush of the disk. True |
 #
-# A read of less than one sector or of sectors that are not all there gives `None`; a write of no whole sectors, of none, of
-# some that are not there, or to a disk that is `read_only`, gives False. Then the disk is not touched at all.
+# A read of less than one sector or of sectors that are not all there gives `None`. A write gives False if it has no
+# whole sectors, or none, or some that are not there, or if the disk is `read_only`. Then the disk is not touched at
+# all.
 #
 # - **Given** `disk`: `read(sector, count)` gives bytes, `write(sector, data)`, `flush()`; 512 bytes a sector. `taken` and
 #   `pieces`, lists; what `VirtualDisk` gets has passed `may_take`. All numbers of a guest are ints from 0 up, `data` is
@@ -767,6 +791,9 @@ class VirtualDisk:
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps3-q8", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps3.q8")
 
 # %% [markdown] tags=["solution"]
@@ -783,7 +810,7 @@ check("ps3.q8")
 
 # %% [markdown] tags=["topic:S24", "topic:S25"]
 # ## 9. One card for all, and a cable that is none
-# *about 30 lines · 20 min · ★★★ · S24 S25*
+# *about 30 lines · 30 min · ★★★ · S24 S25*
 #
 # A network card cannot be divided; it is *shared*. Each VM has the state of a card of its own, and the VMM puts the frames of
 # all on the one wire. Write `SharedCard`:
@@ -892,6 +919,9 @@ class VirtualLink:
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps3-q9", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps3.q9")
 
 # %% [markdown] tags=["solution"]

@@ -9,9 +9,10 @@
 # %% [markdown]
 # # Problem set 4: both ends of a virtqueue
 #
-# Eight tasks. You write a virtqueue from its first byte on: where it lies, the driver's calls and the device's, when one side
-# wakes the other, the packed layout, and at last 4096 chains at once. Task 1 goes with lesson 13, tasks 2 to 5 with 14, task 6
-# with 15, task 7 with 16, task 8 with 17. Plan about three and a half hours; do them in order.
+# Eight tasks. You write a virtqueue from its first byte on: where it lies, the driver's calls and the device's, and
+# when one side wakes the other. Then come the packed layout, and at last 4096 chains at once. Task 1 goes with lesson
+# 13, tasks 2 to 5 with 14, task 6 with 15, task 7 with 16, task 8 with 17. Plan about three and a half hours; do them
+# in order.
 #
 # | | task | about | minutes | difficulty | points |
 # |---|---|---|---|---|---|
@@ -20,12 +21,13 @@
 # | 3 | add a buffer and kick | 18 lines | 25 | ★★★ | 5 |
 # | 4 | take a chain off the ring | 14 lines | 20 | ★★★ | 5 |
 # | 5 | give it back, get it back | 15 lines | 20 | ★★★ | 5 |
-# | 6 | who wants to hear of it | 12 lines | 30 | ★★★★ | 6 |
+# | 6 | who wants to hear of it | 15 lines | 30 | ★★★★ | 6 |
 # | 7 | pop from a packed ring | 30 lines | 30 | ★★★★ | 6 |
 # | 8 | walk 4096 chains at once | 30 lines | 30 | ★★★★★ | 6 |
 #
-# Each task has a cell for your answer and a check below it. `hint("ps4.q1")` gives a first hint; call it again for the next.
-# Change only the answer cells, and add cells of your own where you like.
+# Each task has a cell for your answer and a check below it. `hint("ps4.q1")` gives a first hint; call it again for
+# the next. Change only the answer cells, and add cells of your own where you like. In grading, each task is asked
+# some more, with other numbers; part of the cases gives part of the points.
 #
 # Every number in memory is little-endian. **Two records** go through the set: `q` is one end of a split queue. Your functions
 # read its fields and change them.
@@ -47,7 +49,7 @@
 
 # %% nbgrader={"grade": false, "grade_id": "ps4-setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 from virtlab.course.checks import check, hint
-from virtlab.course.ps4.scalar_walk import walk_each
+from virtlab.course.given.scalar_walk import walk_each
 
 # %% [markdown] tags=["topic:S33", "topic:S36"]
 # ## 1. Lay out a vring
@@ -111,6 +113,9 @@ def find_queue(cpu, io, number, allocate):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps4-q1", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps4.q1")
 
 # %% [markdown] tags=["solution"]
@@ -206,6 +211,9 @@ def judged(buffers, limit):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps4-q2", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps4.q2")
 
 # %% [markdown] tags=["solution"]
@@ -281,6 +289,9 @@ def kick(q):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps4-q3", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps4.q3")
 
 # %% [markdown] tags=["solution"]
@@ -341,6 +352,9 @@ def pop(q):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps4-q4", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps4.q4")
 
 # %% [markdown] tags=["solution"]
@@ -411,6 +425,9 @@ def get_buf(q):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps4-q5", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps4.q5")
 
 # %% [markdown] tags=["solution"]
@@ -427,7 +444,7 @@ check("ps4.q5")
 
 # %% [markdown] tags=["topic:S40", "topic:B02"]
 # ## 6. Who wants to hear of it
-# *about 12 lines · 30 min · ★★★★ · S40 B02*
+# *about 15 lines · 30 min · ★★★★ · S40 B02*
 #
 # A notification costs an exit, an interrupt costs another. So each side tells the other whether it wants to hear. Without
 # EVENT_IDX it has one bit, in the `flags` of the ring that it writes: 1 means *be silent*. With EVENT_IDX the flags mean
@@ -506,6 +523,9 @@ def enable_cb(q):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps4-q6", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps4.q6")
 
 # %% [markdown] tags=["solution"]
@@ -594,6 +614,9 @@ def pop_packed(q):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps4-q7", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps4.q7")
 
 # %% [markdown] tags=["solution"]
@@ -674,6 +697,9 @@ def walk_many(memory, desc, size, heads, longest):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps4-q8", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps4.q8")
 
 # %% [markdown] tags=["solution"]

@@ -9,10 +9,10 @@
 # %% [markdown]
 # # Problem set 5: drivers and devices
 #
-# Six tasks. You write both ends of virtio: a driver's first steps, a driver, a device of your own in two forms, the back-end of
-# a disk, and both sides of a network card's receive queue. Tasks 1 to 4 go with lesson 12 and use what lessons 13 to 15 have
-# built; tasks 5 and 6 also with lesson 18. Plan about three hours and twenty minutes. Tasks 3 and 4 belong together; the
-# others stand alone.
+# Six tasks. You write both ends of virtio. There are a driver's first steps, a driver, and a device of your own in
+# two forms. Then come the back-end of a disk, and both sides of a network card's receive queue. Tasks 1 to 4 go with
+# lesson 12 and use what lessons 13 to 15 have built; tasks 5 and 6 also with lesson 18. Plan about three hours and
+# twenty minutes. Tasks 3 and 4 belong together; the others stand alone.
 #
 # | | task | about | minutes | difficulty | points |
 # |---|---|---|---|---|---|
@@ -23,15 +23,16 @@
 # | 5 | serve a disk | 40 lines | 45 | ★★★★ | 7 |
 # | 6 | receive in pieces | 40 lines | 40 | ★★★★ | 7 |
 #
-# Each task has a cell for your answer and a check below it. `hint("ps5.q1")` gives a first hint; call it again for the next.
-# Change only the answer cells, and add cells of your own where you like.
+# Each task has a cell for your answer and a check below it. `hint("ps5.q1")` gives a first hint; call it again for
+# the next. Change only the answer cells, and add cells of your own where you like. In grading, each task is asked
+# some more, with other numbers; part of the cases gives part of the points.
 #
 # Every number in memory and in a register is little-endian. `cpu` is the guest's processor: `load(gpa, size)` and
 # `store(gpa, value, size)` for registers and memory, `read(gpa, length)` and `write(gpa, data)` for more of it.
 
 # %% nbgrader={"grade": false, "grade_id": "ps5-setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 from virtlab.course.checks import check, hint
-from virtlab.course.ps5.random_numbers import xorshift
+from virtlab.course.given.random_numbers import xorshift
 
 # %% [markdown] tags=["topic:S29", "topic:S36"]
 # ## 1. Eight steps to a live device
@@ -145,6 +146,9 @@ def set_up(cpu, base, queues):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps5-q1", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps5.q1")
 
 # %% [markdown] tags=["solution"]
@@ -236,6 +240,9 @@ def read(cpu, queue, buffers, size, n):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps5-q2", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps5.q2")
 
 # %% [markdown] tags=["solution"]
@@ -286,7 +293,7 @@ check("ps5.q2")
 # The first number after the beginning is `0x42021`. `fill(cpu, base, 1, 6)` is `21 20 04 00 01 06`, in one store and two loads.
 
 # %% nbgrader={"grade": false, "grade_id": "ps5-q3-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
-from virtlab.course.ps5.random_numbers import xorshift
+from virtlab.course.given.random_numbers import xorshift
 
 
 class RandomSource:
@@ -325,6 +332,9 @@ def fill(cpu, base, seed, length):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps5-q3", "locked": true, "points": 4, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps5.q3")
 
 # %% [markdown] tags=["solution"]
@@ -384,7 +394,7 @@ check("ps5.q3")
 # `exits_for(6, 256, 16, True)` is `(3, 1)`.
 
 # %% nbgrader={"grade": false, "grade_id": "ps5-q4-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
-from virtlab.course.ps5.random_numbers import xorshift
+from virtlab.course.given.random_numbers import xorshift
 from virtlab.errors import GuestError
 from virtlab.virtio.device import VirtioDevice, waiting
 
@@ -450,6 +460,9 @@ def exits_for(n, chunk, slots, polling):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps5-q4", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps5.q4")
 
 # %% [markdown] tags=["solution"]
@@ -595,6 +608,9 @@ def answer(buffers, memory, disk, name):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps5-q5", "locked": true, "points": 7, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps5.q5")
 
 # %% [markdown] tags=["solution"]
@@ -723,6 +739,9 @@ def receive(q):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps5-q6", "locked": true, "points": 7, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps5.q6")
 
 # %% [markdown] tags=["solution"]

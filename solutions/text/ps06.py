@@ -23,8 +23,9 @@
 # | 5 | functions that no scan finds | 40 lines | 35 | ★★★ | 6 |
 # | 6 | who gets which function | 50 lines | 60 | ★★★★ | 7 |
 #
-# Each task has a cell for your answer and a check below it. `hint("ps6.q1")` gives a first hint; call it again for the next.
-# Change only the answer cells, and add cells of your own where you like.
+# Each task has a cell for your answer and a check below it. `hint("ps6.q1")` gives a first hint; call it again for
+# the next. Change only the answer cells, and add cells of your own where you like. In grading, each task is asked
+# some more, with other numbers; part of the cases gives part of the points.
 #
 # Every number in memory and in a register is little-endian. A *gpa* is an address in memory, an *iova* the address that a
 # device uses. Bits `hi:lo` of a number are those from `lo` to `hi`, both included.
@@ -131,6 +132,9 @@ def reserved(level, page, size):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps6-q1", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps6.q1")
 
 # %% [markdown] tags=["solution"]
@@ -256,6 +260,9 @@ def unmap_pages(d, iova, length):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps6-q2", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps6.q2")
 
 # %% [markdown] tags=["solution"]
@@ -372,6 +379,9 @@ def read_faults(cpu, base):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps6-q3", "locked": true, "points": 5, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps6.q3")
 
 # %% [markdown] tags=["solution"]
@@ -519,6 +529,9 @@ def remap_interrupt(memory, irta, compatibility, source_id, address, data):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps6-q4", "locked": true, "points": 7, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps6.q4")
 
 # %% [markdown] tags=["solution"]
@@ -654,6 +667,9 @@ def room_for_all(place, capability, sized):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps6-q5", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps6.q5")
 
 # %% [markdown] tags=["solution"]
@@ -798,6 +814,9 @@ def share_vfs(functions, vms, whole):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps6-q6", "locked": true, "points": 7, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps6.q6")
 
 # %% [markdown] tags=["solution"]

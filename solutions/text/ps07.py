@@ -27,8 +27,9 @@
 # into the cells below, in place of `parts.pop` and the others. What you do not bring is in `parts`. It works in the same way,
 # and asks the library's queue and disk. It makes no difference for your points.
 #
-# Each task has a cell for your answer and a check below it. `hint("ps7.q1")` gives a first hint; call it again for the next.
-# Change only the answer cells, and add cells of your own where you like.
+# Each task has a cell for your answer and a check below it. `hint("ps7.q1")` gives a first hint; call it again for
+# the next. Change only the answer cells, and add cells of your own where you like. In grading, each task is asked
+# some more, with other numbers; part of the cases gives part of the points.
 #
 # All numbers are little-endian. A *gpa* is an address in the guest's memory. The *front-end* is QEMU, the *back-end* is you.
 
@@ -81,7 +82,7 @@ from virtlab.course.checks import check, hint
 # %% nbgrader={"grade": false, "grade_id": "ps7-q1-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
 import struct
 
-from virtlab.course.ps7.world import ANSWERED
+from virtlab.course.given.world import ANSWERED
 
 
 def split_stream(data):
@@ -119,6 +120,9 @@ def reply(message, acked, handle):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps7-q1", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps7.q1")
 
 # %% [markdown] tags=["solution"]
@@ -232,6 +236,9 @@ def place(regions, gpa, length):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps7-q2", "locked": true, "points": 6, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps7.q2")
 
 # %% [markdown] tags=["solution"]
@@ -282,7 +289,7 @@ check("ps7.q2")
 # and pushed, 2 is stored at `q.used + 68`, nothing new is there, and the answer is `(True, "sleep")`: one call for two chains.
 
 # %% nbgrader={"grade": false, "grade_id": "ps7-q3-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
-from virtlab.course.ps7 import parts
+from virtlab.course.given import parts
 
 
 def turn(q, serve):
@@ -312,6 +319,9 @@ def turn(q, serve):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps7-q3", "locked": true, "points": 7, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps7.q3")
 
 # %% [markdown] tags=["solution"]
@@ -379,7 +389,7 @@ check("ps7.q3")
 # head 6 with 12, head 1 with 10. Chain 3 is in the used ring already. `start` returns `[1, 6]`, `pushed` is 5, `last_avail` 7, `clock` 13.
 
 # %% nbgrader={"grade": false, "grade_id": "ps7-q4-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
-from virtlab.course.ps7 import parts
+from virtlab.course.given import parts
 
 
 def stop(q):
@@ -446,6 +456,9 @@ def start(q, base):
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps7-q4", "locked": true, "points": 8, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps7.q4")
 
 # %% [markdown] tags=["solution"]
@@ -528,8 +541,8 @@ check("ps7.q4")
 # %% nbgrader={"grade": false, "grade_id": "ps7-q5-answer", "locked": false, "schema_version": 3, "solution": true, "task": false}
 import struct
 
-from virtlab.course.ps7 import parts
-from virtlab.course.ps7.world import FEATURES, PROTOCOL, QUEUE_SIZE, Mapped, disk_config, ring_at
+from virtlab.course.given import parts
+from virtlab.course.given.world import FEATURES, PROTOCOL, QUEUE_SIZE, Mapped, disk_config, ring_at
 
 
 class BackEnd:
@@ -630,6 +643,9 @@ class BackEnd:
 
 
 # %% nbgrader={"grade": true, "grade_id": "ps7-q5", "locked": true, "points": 11, "schema_version": 3, "solution": false, "task": false}
+### BEGIN HIDDEN TESTS
+from virtlab.course.grading.hidden import check
+### END HIDDEN TESTS
 check("ps7.q5")
 
 # %% [markdown]

@@ -8,6 +8,7 @@ from tests.course.answers import notebook, solutions, sources
 from tests.course.refusals import refusal
 from virtlab.course.answers import Answer, Stopped
 from virtlab.course.checks import CheckFailed, check
+from virtlab.course.given import rings
 from virtlab.course.ps4 import (
     avail_ring,
     driver_bench,
@@ -68,7 +69,7 @@ def test_the_examples_of_tasks_1_and_2_hold():
 def test_the_example_of_task_3_holds():
     ram = GuestMemory(PAGE)
     cpu = machines.Stepped(ram)
-    q = machines.DriverSide(0, 0x100, 0x200, 8, cpu=cpu, free=[3, 5, 1], added=15)
+    q = rings.DriverSide(0, 0x100, 0x200, 8, cpu=cpu, free=[3, 5, 1], added=15)
     assert solutions()["add_buf"](q, [(0x8000, 16)], [(0x9000, 512)], "t")
     assert (q.free, q.added, q.chains) == ([1], 16, {3: ("t", [3, 5], 512)})
     assert ram.load(0x100 + 18, 2) == 3
@@ -79,13 +80,13 @@ def test_the_examples_of_tasks_4_and_5_hold():
     ram, names = GuestMemory(PAGE), solutions()
     ram.store(0x102, 2, 1)
     ram.store(0x100 + 18, 2, 3)
-    q = machines.DeviceSide(0, 0x100, 0x200, 8, memory=machines.Memory(ram), last_avail=65535)
+    q = rings.DeviceSide(0, 0x100, 0x200, 8, memory=machines.Memory(ram), last_avail=65535)
     q.walk = lambda head: [(0x4000, 16, False)]
     assert names["pop"](q) == (3, [(0x4000, 16, False)])
     q.size, q.pushed = 4, 6
     names["push"](q, 3, 513)
     assert [ram.load(0x200 + at, size) for at, size in ((20, 4), (24, 4), (2, 2))] == [3, 513, 7]
-    driver = machines.DriverSide(0, 0x100, 0x200, 4, cpu=machines.Stepped(ram))
+    driver = rings.DriverSide(0, 0x100, 0x200, 4, cpu=machines.Stepped(ram))
     driver.chains, driver.last_used, driver.exposed = {3: ("t", [3, 5], 512)}, 6, 7
     assert names["get_buf"](driver) == ("t", 512)
 
@@ -114,7 +115,7 @@ def test_what_a_flipping_guest_wrote_is_read_once():
 
 
 def test_a_record_is_compared_field_by_field_and_type_by_type():
-    side = machines.DriverSide(0, 0, 0, 8, free=[1, 2], chains={3: ("t", [3], 0)}, added=7)
+    side = rings.DriverSide(0, 0, 0, 8, free=[1, 2], chains={3: ("t", [3], 0)}, added=7)
     right = {"free": [1, 2], "chains": {3: ("t", [3], 0)}, "added": 7}
     assert machines.changed(side, right, "") is None
     for name, wrong, said in (

@@ -10,12 +10,12 @@ from tests.course.answers import notebook, solutions, sources
 from tests.course.refusals import refusal
 from virtlab.course.answers import Answer
 from virtlab.course.checks import check
+from virtlab.course.given import scalar_walk
 from virtlab.course.ps3.machines import Memory
 from virtlab.course.ps4 import (
     chain_arrays,
     packed_device,
     packed_lists,
-    scalar_walk,
     sleeping,
     vector,
 )
@@ -262,7 +262,7 @@ def test_the_measured_table_has_whole_chains_and_none_is_refused():
 
 def test_an_answer_that_is_slow_is_told_both_times():
     source = (
-        "from virtlab.course.ps4.scalar_walk import walk_each\n"
+        "from virtlab.course.given.scalar_walk import walk_each\n"
         "def walk_many(memory, desc, size, heads, longest):\n"
         "    return right(memory, desc, size, heads, longest) if size < 999 else"
         " walk_each(memory, desc, size, heads, longest)"

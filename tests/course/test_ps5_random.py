@@ -7,10 +7,10 @@ import pytest
 from tests.course.answers import solutions
 from tests.course.refusals import refusal
 from virtlab.course.answers import Answer, Trouble
+from virtlab.course.given.random_numbers import numbers, stream, xorshift
 from virtlab.course.ps3.machines import Host
 from virtlab.course.ps5 import register_twins, virtio_random
 from virtlab.course.ps5.carried import Carried, Machine
-from virtlab.course.ps5.random_numbers import numbers, stream, xorshift
 from virtlab.course.ps5.random_requests import Requests
 from virtlab.guest.room import Room
 from virtlab.guest.virtio_mmio import MmioTransport

@@ -85,7 +85,7 @@ def read(cpu, queue, buffers, size, n):
 """
 
 DECLARED = """
-from virtlab.course.ps5.random_numbers import numbers
+from virtlab.course.given.random_numbers import numbers
 
 class RandomSource:
     seed = 1
@@ -111,7 +111,7 @@ def fill(cpu, base, seed, length):
 SERVED = """
 from math import ceil
 from virtlab.virtio.device import RequestDevice
-from virtlab.course.ps5.random_numbers import numbers, stream
+from virtlab.course.given.random_numbers import numbers, stream
 
 class VirtioRandom(RequestDevice):
     device_id = 4

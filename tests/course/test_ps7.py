@@ -10,9 +10,9 @@ from tests.course.refusals import refusal
 from virtlab.backends.disk import Disk
 from virtlab.course.answers import Answer
 from virtlab.course.checks import check
+from virtlab.course.given.world import ANSWERED
 from virtlab.course.ps7.stream_asks import packed, right_messages, right_reply
 from virtlab.course.ps7.turn_bench import Bench
-from virtlab.course.ps7.world import ANSWERED
 from virtlab.virtio.blk import VirtioBlk
 from virtlab.virtio.vhost_user.channel import Channel
 from virtlab.virtio.vhost_user.layouts import ProtocolFeature, Request

@@ -10,11 +10,11 @@ from tests.course.answers import right
 from tests.course.refusals import refusal
 from virtlab.backends.disk import SECTOR, Disk
 from virtlab.course.answers import Answer
+from virtlab.course.given.world import FEATURES, PROTOCOL, disk_config
 from virtlab.course.ps7 import front_chains, linux_requests, requests
 from virtlab.course.ps7.life import Life, Notes
 from virtlab.course.ps7.lives import noted
 from virtlab.course.ps7.notes import bytes_of, right_start
-from virtlab.course.ps7.world import FEATURES, PROTOCOL, disk_config
 from virtlab.hosts.live_blk import ask
 from virtlab.hosts.live_tape import recorded
 from virtlab.virtio.blk import VirtioBlk

@@ -7,7 +7,7 @@ from virtlab.course.checks import check
 
 RAW_NOTES = """
 import struct
-from virtlab.course.ps7 import parts
+from virtlab.course.given import parts
 
 def state(q, head):
     at = 16 + 16 * head
@@ -64,7 +64,7 @@ def start(q, base):
 
 BY_METHODS = """
 import struct
-from virtlab.course.ps7 import parts, world
+from virtlab.course.given import parts, world
 
 class BackEnd:
     '''A method for each request, found by its name.'''
@@ -202,5 +202,5 @@ def test_the_answers_of_earlier_sets_take_the_place_of_the_librarys(number):
     exec(OWN, names)
     for each in (2, 3, 4, 5):
         source = sources(notebook("solutions", "ps07"))[f"ps7.q{each}"]
-        exec(source.replace("from virtlab.course.ps7 import parts\n", ""), names)
+        exec(source.replace("from virtlab.course.given import parts\n", ""), names)
     assert check(f"ps7.q{number}", seed=1, namespace=names).ok

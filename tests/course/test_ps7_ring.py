@@ -7,10 +7,11 @@ import pytest
 
 from tests.course.refusals import refusal
 from virtlab.course.answers import Answer
+from virtlab.course.given import parts
+from virtlab.course.given.world import Mapped, ring_at
 from virtlab.course.ps4.avail_ring import Ring as AvailRing
-from virtlab.course.ps7 import parts, table_asks
+from virtlab.course.ps7 import table_asks
 from virtlab.course.ps7.table import HALVES, PC
-from virtlab.course.ps7.world import Mapped, ring_at
 from virtlab.errors import DmaFault
 from virtlab.virtio.layouts import SplitRings
 from virtlab.virtio.vhost_user.messages import ProtocolError

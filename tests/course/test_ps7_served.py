@@ -14,8 +14,8 @@ from tests.course.answers import right
 from tests.descriptors import fd_count
 from tests.hosts.vhost_user_threads import new_cpu
 from virtlab.backends.disk import SECTOR, Disk
+from virtlab.course.given.world import FEATURES
 from virtlab.course.ps7 import real
-from virtlab.course.ps7.world import FEATURES
 from virtlab.guest.room import Room
 from virtlab.guest.virtio_blk import BlkDriver
 from virtlab.hosts.linux import Ran

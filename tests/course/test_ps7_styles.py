@@ -41,7 +41,7 @@ def reply(message, acked, handle):
 CURSOR = """
 from io import BytesIO
 from struct import Struct
-from virtlab.course.ps7.world import ANSWERED
+from virtlab.course.given.world import ANSWERED
 
 HEADER = Struct("<3I")
 
@@ -156,7 +156,7 @@ def place(regions, gpa, length):
 """
 
 GENERATED = """
-from virtlab.course.ps7 import parts
+from virtlab.course.given import parts
 
 def waiting(q):
     '''The chains of one turn; None where the device may sleep.'''
@@ -189,7 +189,7 @@ def turn(q, serve):
 """
 
 COUNTED = """
-from virtlab.course.ps7.parts import pop as take, push as give, should_interrupt
+from virtlab.course.given.parts import pop as take, push as give, should_interrupt
 
 def turn(q, serve):
     '''All are popped first, as a batch; then served; then pushed.'''

@@ -6,6 +6,7 @@ import pytest
 
 from scripts import exercises
 from tests.course.answers import SETS, grade_id, load, notebook, tasks_of, text
+from virtlab.course.submission import released_part
 
 TEXTS = sorted(exercises.TEXTS.glob("*.py"))
 
@@ -50,7 +51,7 @@ def test_an_exercise_keeps_every_cell_of_its_solution_but_the_explanations(name)
         if grade_id(solution).endswith("-answer"):
             assert "raise NotImplementedError()" in text(exercise)
         else:
-            assert text(solution) == text(exercise)
+            assert released_part(text(solution)) == text(exercise)
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -59,6 +60,16 @@ def test_every_task_has_an_explanation_in_the_solutions_and_none_in_the_exercise
     assert solved.count("**Explained.**") == len(tasks_of(name))
     released = notebook("exercises", name).read_text(encoding="utf-8")
     assert not [word for word in ("Explained", "SOLUTION", "HIDDEN") if word in released]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_check_cell_of_a_solution_calls_the_hidden_cases_and_holds_no_more_of_them(name):
+    cells = load(notebook("solutions", name))["cells"]
+    checks = {grade_id(cell): text(cell) for cell in cells if "BEGIN HIDDEN" in text(cell)}
+    assert list(checks) == [task.replace(".", "-") for task in tasks_of(name)]
+    for grade, source in checks.items():
+        hidden = source.removesuffix(f'check("{grade.replace("-", ".")}")').strip().split("\n")
+        assert hidden[1:-1] == ["from virtlab.course.grading.hidden import check"]
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -24,7 +24,7 @@ def own():
         names,
     )
     for source in sources(notebook("solutions", "ps07")).values():
-        exec(source.replace("from virtlab.course.ps7 import parts\n", ""), names)
+        exec(source.replace("from virtlab.course.given import parts\n", ""), names)
     return names
 
 

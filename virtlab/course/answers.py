@@ -23,23 +23,17 @@ import linecache
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from types import FrameType
 from typing import Any
 
-from virtlab.clock import COSTS, Clock
-from virtlab.cpu import Cpu, Recorder
-
-ACCESSES = 50_000
-"""Accesses that one Cpu grants."""
 SECONDS = 0.7
 """Processor time that one case grants."""
 PRINTED = 400
 """Characters that are kept of what an answer prints."""
-CYCLE = round(COSTS["isa_cycle"].ns)
-"""Virtual time that passes with each access, in ns."""
 
 
 class Stopped(BaseException):
@@ -57,31 +51,6 @@ class Trouble(Exception):
         self.unwritten = unwritten
 
 
-class BudgetCpu(Recorder):
-    """The Cpu that an answer gets: every access takes time, is noted, and is one of `budget`.
-
-    An access that is not made of whole numbers is a `TypeError` in the answer's own line.
-    """
-
-    def __init__(self, cpu: Cpu, clock: Clock, budget: int = ACCESSES) -> None:
-        super().__init__(cpu)
-        self.clock = clock
-        self.budget = budget
-
-    def _note(self, write: bool, space: str, address: int, size: int, value: int) -> int:
-        for number in (address, size, value):
-            if not isinstance(number, int):
-                raise TypeError(f"an address, a size and a value are whole numbers, not {number!r}")
-        if len(self.accesses) >= self.budget:
-            raise Stopped(f"it was stopped after {self.budget:,} accesses; the last: {self.last()}")
-        self.clock.advance(CYCLE)
-        return super()._note(write, space, address, size, value)
-
-    def last(self) -> str:
-        """The last access, as a report shows it."""
-        return str(self.accesses[-1]) if self.accesses else "none"
-
-
 class Answer:
     """What a student's notebook defines, in `namespace`.
 
@@ -89,14 +58,23 @@ class Answer:
     needs it. `printed` holds the first characters that the answer printed in this case.
     """
 
+    elsewhere = False
+    """Whether it runs in another process."""
+
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self.namespace = namespace
         self.given = ""
         self.printed = ""
+        self.costs: list[tuple[str, int, int]] = []
 
     def begin(self) -> None:
         """Forget what the case before left."""
         self.given = self.printed = ""
+        self.costs = []
+
+    def note_cost(self, what: str, yours: int, reference: int) -> None:
+        """A case notes what the answer used, beside what the solution uses for the same."""
+        self.costs.append((what, yours, reference))
 
     def find(self, name: str) -> Any:
         """The object of that name, or `Trouble`."""
@@ -113,7 +91,19 @@ class Answer:
 
     def build(self, name: str) -> Built:
         """An instance of the class `name`, made with no arguments."""
-        return Built(self, name, self._run(name, self.find(name), ()))
+        return Built(self, name, self.call(name))
+
+    def method(self, built: Built, verb: str, *arguments: Any) -> Any:
+        """What a method of something that was built returns."""
+        name = f"{built.name}.{verb}"
+        return self._run(name, _Method(built.instance, verb), arguments)
+
+    def seconds(self) -> float:
+        """Processor seconds that the answer has used so far: here, this thread's."""
+        return time.thread_time()
+
+    def way(self, value: object) -> None:
+        """Take a value to where the answer is, and back: here, nothing to do."""
 
     def _run(self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         note = _Note()
@@ -127,7 +117,7 @@ class Answer:
         except BaseException as error:
             raise Trouble(self._explain(error)) from error
         finally:
-            _put_builtins_back()
+            put_builtins_back()
             self.printed = (self.printed + note.text)[:PRINTED]
 
     def _explain(self, error: BaseException) -> str:
@@ -152,15 +142,14 @@ class Built:
 
     def call(self, method: str, *arguments: Any) -> Any:
         """What the method returns, or `Trouble`."""
-        name = f"{self.name}.{method}"
-        return self.answer._run(name, _Method(self.instance, name, method), arguments)
+        return self.answer.method(self, method, *arguments)
 
 
 class _Method:
     """Looks the method up within the bounds: a student's class may compute its attributes."""
 
-    def __init__(self, instance: object, name: str, method: str) -> None:
-        self.instance, self.name, self.method = instance, name, method
+    def __init__(self, instance: object, method: str) -> None:
+        self.instance, self.method = instance, method
 
     def __call__(self, *arguments: Any) -> Any:
         return getattr(self.instance, self.method)(*arguments)
@@ -183,10 +172,16 @@ def _is_ours(frame: FrameType) -> bool:
     return str(name).split(".")[0] in ("virtlab", *sys.stdlib_module_names)
 
 
-def _may_hold_a_lock(frame: FrameType) -> bool:
-    """Whether a frame is Python's own or a tracer's: to raise there could leave a lock taken."""
-    package = str(frame.f_globals.get("__name__", "")).split(".")[0]
-    return package == "coverage" or package in sys.stdlib_module_names
+def may_interrupt(frame: FrameType | None) -> bool:
+    """Whether an exception may come out of a frame at any moment.
+
+    Not out of Python's own or a tracer's: a lock could stay taken. Nor out of a call on its way to
+    another process or back: a frame could be cut.
+    """
+    name = str(frame.f_globals.get("__name__", "")) if frame is not None else "coverage"
+    package = name.split(".")[0]
+    held = package == "coverage" or package in sys.stdlib_module_names
+    return not (held or name.startswith("virtlab.course.grading."))
 
 
 # -- bounds
@@ -199,16 +194,13 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
     It rings again every tenth of a second, in case the answer swallowed the first one, or the
     moment was not good to interrupt.
     """
-    if (
-        not hasattr(signal, "setitimer")
-        or threading.current_thread() is not threading.main_thread()
-    ):
+    if not can_ring():
         yield
         return
 
     def ring(number: int, frame: FrameType | None) -> None:
-        if frame is not None and not _may_hold_a_lock(frame):  # pragma: no cover  # (a signal)
-            raise Stopped(f"it was stopped after {seconds} seconds")
+        if may_interrupt(frame):  # pragma: no cover  # (a signal)
+            raise Stopped(late(seconds))
 
     before = signal.signal(signal.SIGPROF, ring)
     signal.setitimer(signal.ITIMER_PROF, seconds, 0.1)
@@ -219,13 +211,25 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
+def can_ring() -> bool:
+    """Whether there is a timer of processor time, and this thread can be interrupted by it."""
+    main = threading.current_thread() is threading.main_thread()
+    return main and hasattr(signal, "setitimer")
+
+
+def late(seconds: float = SECONDS) -> str:
+    """What is said of an answer that used up its processor time."""
+    return f"it was stopped after {seconds} seconds"
+
+
 # -- builtins: an answer may have put its own in their place
 
 _BUILTINS: dict[str, Any] = vars(builtins)
 _PRISTINE = {name: value for name, value in _BUILTINS.items() if name != "_"}
 
 
-def _put_builtins_back() -> None:
+def put_builtins_back() -> None:
+    """Python's own builtins, whatever an answer put in their place."""
     _BUILTINS.update(_PRISTINE)  # itself it needs no builtin
 
 
@@ -233,7 +237,7 @@ def _put_builtins_back() -> None:
 def own_builtins() -> Iterator[None]:
     """Python's own builtins inside the `with`; afterwards, whatever stood there before."""
     before = _BUILTINS.copy()
-    _put_builtins_back()
+    put_builtins_back()
     try:
         yield
     finally:

@@ -12,101 +12,32 @@ text every time.
 from __future__ import annotations
 
 import difflib
+import functools
 import secrets
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from random import Random
-from textwrap import wrap
 from typing import Any
 
-from virtlab.course import ps1, ps2, ps3, ps4, ps5, ps6, ps7
-from virtlab.course.answers import Answer, Stopped, Trouble, own_builtins, time_limit
+from virtlab.course import progress, ps1, ps2, ps3, ps4, ps5, ps6, ps7
+from virtlab.course.answers import Answer, Built, Stopped, Trouble, own_builtins, time_limit
+from virtlab.course.reports import Cost, Failure, Report, labelled
 from virtlab.course.tasks import Case, Difference, Task
+
+__all__ = [
+    "TASKS", "CheckFailed", "Cost", "Failure", "Report", "callers_names", "check", "examine",
+    "find", "free_cases", "hint", "points",
+]  # fmt: skip
 
 TASKS: dict[str, Task] = {
     task.id: task for each in (ps1, ps2, ps3, ps4, ps5, ps6, ps7) for task in each.TASKS
 }
 """Every task of the course, by id."""
 
-WIDTH = 96
-"""Characters in a line of a report."""
-
-NBSP = "\N{NO-BREAK SPACE}"
-"""Holds the words of a case's name together while lines are broken."""
+FREE_SEEDS = 3
+"""A case is free if an empty answer passes it with each of so many seeds."""
 
 Namespace = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The first case that failed: from which state, and how."""
-
-    case: str
-    given: str
-    difference: Difference
-    printed: str = ""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a check found: the names of the cases that pass, and the first failure if any."""
-
-    task: Task
-    seed: int
-    passed: list[str] = field(default_factory=list)
-    failure: Failure | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether every case passed."""
-        return self.failure is None
-
-    def as_data(self) -> dict[str, Any]:
-        """The report as plain data, for a program to read."""
-        return {
-            "task": self.task.id,
-            "ok": self.ok,
-            "passed": len(self.passed),
-            "cases": len(self.task.cases),
-            "seed": self.seed,
-            "failed": self.failure.case if self.failure else None,
-            "report": str(self),
-        }
-
-    def __str__(self) -> str:
-        task, failure = self.task, self.failure
-        score = f"{len(self.passed)} of {len(task.cases)} checks pass"
-        lines = [f"{task.id}  {task.title}".ljust(WIDTH - len(score) - 2) + f"  {score}"]
-        if self.passed:
-            lines += _row("  passes  ", " · ".join(name.replace(" ", NBSP) for name in self.passed))
-        if failure:
-            found = failure.difference
-            lines.append(f"  FAILS   {failure.case}")
-            for label, text in (
-                ("given", failure.given),
-                ("expected", found.expected),
-                ("yours", found.yours),
-                ("access", found.access),
-                ("look at", found.look),
-                ("printed", failure.printed),
-            ):
-                if text:
-                    lines += _row(f"     {label:<10}", text)
-            lines.append(
-                f'  hint("{task.id}") has {len(task.hints)} stages; '
-                f'check("{task.id}", seed={self.seed}) replays this case'
-            )
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-
-def _row(label: str, text: str) -> list[str]:
-    """A labelled text over as many lines as it needs."""
-    lines = [part for line in text.splitlines() for part in wrap(line, WIDTH - len(label))]
-    lines = [line.replace(NBSP, " ") for line in lines]
-    return [(label if not i else " " * len(label)) + line for i, line in enumerate(lines)]
 
 
 class CheckFailed(AssertionError):
@@ -137,33 +68,49 @@ def check(task_id: str, seed: int | None = None, namespace: Namespace | None = N
     """
     task = find(task_id)
     if namespace is None:
-        namespace = _callers_names()
+        namespace = callers_names(2)
     report = examine(task, Answer(namespace), secrets.randbelow(10_000) if seed is None else seed)
     if not report.ok:
         raise CheckFailed(report)
+    progress.note_task(task.id)
     return report
 
 
-def _callers_names() -> Namespace:
-    """What the caller of `check` sees: a cell's names, or a function's own before those."""
-    caller = sys._getframe(2)
+def callers_names(depth: int) -> Namespace:
+    """What the caller `depth` calls up sees: a cell's names, or a function's own before those."""
+    caller = sys._getframe(depth)
     local, shared = caller.f_locals, caller.f_globals
     return shared if local is shared else {**shared, **local}
 
 
-def examine(task: Task, answer: Answer, seed: int) -> Report:
-    """Run every case of a task, also those after a failure, unless the answer does not end."""
+def examine(task: Task, answer: Answer, seed: int, cases: Sequence[Case] | None = None) -> Report:
+    """Run every case, also those after a failure, unless the answer does not end.
+
+    `cases` are the task's own by default; whoever grades adds the hidden ones behind them.
+    """
+    cases = task.cases if cases is None else tuple(cases)
     passed: list[str] = []
     first: Failure | None = None
+    costs: dict[str, Cost] = {}
     with own_builtins():
-        for case in task.cases:
+        for case in cases:
             failure, go_on = attempt(case, answer, Random(f"{task.id} {case.name} {seed}"))
             if failure is None:
                 passed.append(case.name)
             first = first or failure
+            if case.costs:
+                _add(costs, answer.costs)
             if not go_on:
                 break
-    return Report(task, seed, passed, first)
+    names = tuple(case.name for case in cases)
+    return Report(task, seed, passed, first, names, tuple(costs.values()))
+
+
+def _add(costs: dict[str, Cost], more: Sequence[tuple[str, int, int]]) -> None:
+    """Add up what several cases count of one thing."""
+    for what, yours, reference in more:
+        before = costs.get(what, Cost(what, 0, 0))
+        costs[what] = Cost(what, before.yours + yours, before.reference + reference)
 
 
 def attempt(case: Case, answer: Answer, rng: Random) -> tuple[Failure | None, bool]:
@@ -180,6 +127,45 @@ def attempt(case: Case, answer: Answer, rng: Random) -> tuple[Failure | None, bo
     return (Failure(case.name, answer.given, found, answer.printed) if found else None), go_on
 
 
+# -- partial credit
+
+
+class _Empty(Answer):
+    """An answer whose every function and method returns None, whatever it is asked."""
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """None."""
+        return None
+
+    def method(self, built: Built, verb: str, *arguments: Any) -> Any:
+        """None."""
+        return None
+
+
+@functools.cache
+def _free(task: Task, cases: tuple[Case, ...]) -> frozenset[str]:
+    reports = [examine(task, _Empty({}), seed, cases) for seed in range(FREE_SEEDS)]
+    return frozenset.intersection(*(frozenset(report.passed) for report in reports))
+
+
+def free_cases(task: Task, cases: Sequence[Case] | None = None) -> frozenset[str]:
+    """The names of the cases that an empty function passes: they show nothing and earn nothing."""
+    return _free(task, task.cases if cases is None else tuple(cases))
+
+
+def points(report: Report, cases: Sequence[Case] | None = None) -> float:
+    """The task's points for a report made of the same `cases`, rounded to 0.01.
+
+    points * (passed - free) / (all - free): full points for all cases, none for what is free.
+    """
+    task, free = report.task, len(free_cases(report.task, cases))
+    earned, most = len(report.passed) - free, len(report.results) - free
+    return round(task.points * max(0, earned) / most, 2)
+
+
+# -- hints
+
+
 class Hint:
     """One stage of a task's hints; Jupyter shows its text."""
 
@@ -188,7 +174,7 @@ class Hint:
 
     def __repr__(self) -> str:
         total = len(self.task.hints)
-        lines = _row(
+        lines = labelled(
             f"{self.task.id}  hint {self.stage} of {total}  ", self.task.hints[self.stage - 1]
         )
         return "\n".join(lines)

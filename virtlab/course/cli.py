@@ -45,6 +45,9 @@ COMMANDS = (
         "lab", "virtlab.course.lab", "open the course in JupyterLab", "virtlab lab --lesson 01"
     ),
     Command(
+        "slides", "virtlab.course.slides_command", "make slides of the lessons", "virtlab slides 14"
+    ),
+    Command(
         "doctor", "virtlab.course.doctor", "say what this machine can do", "virtlab doctor --json"
     ),
     Command(
@@ -52,6 +55,18 @@ COMMANDS = (
         "virtlab.course.selfcheck",
         "check a problem set's notebook",
         "virtlab check ps01.ipynb",
+    ),
+    Command(
+        "grade",
+        "virtlab.course.grade_command",
+        "grade a class's notebooks, each in a sandbox",
+        "virtlab grade submitted/ --out grades.csv --feedback feedback/",
+    ),
+    Command(
+        "practice",
+        "virtlab.course.practice_command",
+        "give a fresh problem, and check its answer",
+        "virtlab practice vtd-walk --seed 7 --answer",
     ),
     Command(
         "inspect",

@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +32,9 @@ FIRST_PORT = 8888
 PORTS_TRIED = 100
 SECONDS_TO_START = 90
 SECONDS_TO_STOP = 10
+
+Spare = partial(tempfile.TemporaryDirectory, ignore_cleanup_errors=True)
+"""A folder for as long as JupyterLab runs."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +54,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder with a copy of notebooks/ (the project's own)",
     )
     parser.add_argument(
+        "--present",
+        action="store_true",
+        help="for a projector: a copy with large type and hidden prose (F8 brings it back)",
+    )
+    parser.add_argument(
+        "--notes", action="store_true", help="with --present: show the instructor's cells too"
+    )
+    parser.add_argument(
         "jupyter", nargs="*", metavar="-- OPTION", help="after --, options for JupyterLab itself"
     )
 
@@ -67,13 +79,20 @@ def port_number(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Start JupyterLab, say where it is, and wait for Ctrl-C or for its end."""
+    if options.notes and not options.present:
+        raise CommandError("--notes belongs to --present: the lessons themselves have the notes")
     folder = course_folder(options.folder)
-    lesson = find_lesson(folder, options.lesson)
+    lesson = find_lesson(folder, options.lesson).relative_to(folder)
     port = choose_port(options.port)
     token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(16)
-    address = f"http://{HOST}:{port}/lab/tree/{lesson.relative_to(folder)}?token={token}"
-    with interruptible(), tempfile.TemporaryFile() as log:
-        server = start(folder, port, token, options.jupyter, log)
+    place = "doc/tree" if options.present else "lab/tree"
+    address = f"http://{HOST}:{port}/{place}/{lesson.as_posix()}?token={token}"
+    with interruptible(), tempfile.TemporaryFile() as log, Spare() as copy:
+        more: list[str] = options.jupyter
+        env: dict[str, str] = {}
+        if options.present:
+            folder, more, env = presented(folder, Path(copy), options.notes, more)
+        server = start(folder, port, token, more, log, env)
         try:
             wait_until_up(server, port, log)
             print(f"JupyterLab runs. Open {address}\nCtrl-C here ends it.", flush=True)
@@ -88,6 +107,16 @@ def run(options: argparse.Namespace) -> int:
         if status:
             raise CommandError(f"JupyterLab ended with status {status}: {last_line(log)}")
     return 0
+
+
+def presented(
+    folder: Path, copy: Path, notes: bool, more: list[str]
+) -> tuple[Path, list[str], dict[str, str]]:
+    """For a projector: the folder to serve, JupyterLab's options, and its variables."""
+    from virtlab.course import present
+
+    present.prepare(folder, copy, notes)
+    return copy / "course", [*present.options(copy), *more], present.environment(copy)
 
 
 def course_folder(given: Path | None) -> Path:
@@ -144,9 +173,9 @@ def choose_port(wanted: int | None) -> int:
 
 
 def start(
-    folder: Path, port: int, token: str, more: list[str], log: IO[bytes]
+    folder: Path, port: int, token: str, more: list[str], log: IO[bytes], env: dict[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start JupyterLab on a folder; its messages go to ``log``."""
+    """Start JupyterLab on a folder, with more variables ``env``; its messages go to ``log``."""
     command = [
         sys.executable,
         "-m",
@@ -166,7 +195,7 @@ def start(
     # The token is not put on the command line, where other users of the machine could read it.
     return subprocess.Popen(
         command,
-        env={**os.environ, "JUPYTER_TOKEN": token},
+        env={**os.environ, **env, "JUPYTER_TOKEN": token},
         stdout=log,
         stderr=log,
         stdin=subprocess.DEVNULL,

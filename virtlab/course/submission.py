@@ -11,6 +11,7 @@ is no notebook is a `FileError` with the byte where it went wrong.
 from __future__ import annotations
 
 import json
+import re
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,11 +142,21 @@ def _problem(wanted: Cell, found: list[Cell]) -> Problem | None:
     cell = found[0]
     if cell.kind != wanted.kind:
         return problem("type", f"cell {cell.number}, the {name}, is {cell.kind}, not {wanted.kind}")
-    if wanted.locked and cell.source.rstrip() != wanted.source.rstrip():
+    if wanted.locked and released_part(cell.source).rstrip() != wanted.source.rstrip():
         return problem(
             "edited", f"cell {cell.number}, the {name}, was edited: the released one counts"
         )
     return None
+
+
+_HIDDEN = re.compile(
+    r"^[^\n]*BEGIN HIDDEN TESTS.*?END HIDDEN TESTS[^\n]*\n?", re.DOTALL | re.MULTILINE
+)
+
+
+def released_part(source: str) -> str:
+    """A cell without its hidden tests: nbgrader takes them out, and a solution still has them."""
+    return _HIDDEN.sub("", source)
 
 
 # -- what is to be run

@@ -1,14 +1,19 @@
-"""The syllabus: what the course must teach, by id.
+"""The syllabus: what the course must teach, by id, and the lessons that teach it, in order.
 
 A lesson's section and a task carry the ids of what they teach, as cell tags: `topic:S18`. S01-S48
 follow the lecture that the course is built from; B01-B07 go beyond it. A test demands that each is
 taught in a lesson and graded by a task.
+
+`PARTS` is the order of the course. Only what no lesson says of itself stands here: its short name,
+its part, and after which lesson a problem set is due. Minutes, questions and topics are read from
+the lessons (`scripts/index.py`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 TOPICS = {
     # Part I. The I/O subsystem
@@ -74,6 +79,85 @@ TOPICS = {
     "B07": "a hostile guest",
 }
 """Title by id."""
+
+
+class Lesson(NamedTuple):
+    """A lesson: the stem of its notebook, and a short name for lists and links."""
+
+    stem: str
+    name: str
+
+    @property
+    def number(self) -> str:
+        """Two digits: `14`."""
+        return self.stem[:2]
+
+
+class Part(NamedTuple):
+    """A part of the course: its lessons in order, and after which one a problem set is due."""
+
+    name: str
+    lessons: tuple[Lesson, ...]
+    sets: dict[int, str]
+
+
+PARTS = (
+    Part(
+        "I. The I/O subsystem",
+        (
+            Lesson("00_tour", "Tour"),
+            Lesson("01_port_io", "Port-mapped I/O"),
+            Lesson("02_memory_mapped_io", "Memory-mapped I/O"),
+            Lesson("03_dma", "DMA"),
+            Lesson("04_pci", "PCI"),
+            Lesson("05_pci_express", "PCI Express"),
+        ),
+        {1: "02", 2: "05"},
+    ),
+    Part(
+        "II. Where I/O can be virtualized",
+        (Lesson("06_where_to_virtualize", "Where to virtualize"),),
+        {},
+    ),
+    Part(
+        "III. The device model",
+        (
+            Lesson("07_device_model", "Device model"),
+            Lesson("08_discovery", "Discovery"),
+            Lesson("09_interception", "Interception"),
+            Lesson("10_dma_remapping", "DMA remapping"),
+            Lesson("11_kinds_of_devices", "Kinds of devices"),
+        ),
+        {3: "11"},
+    ),
+    Part(
+        "IV. Virtio",
+        (
+            Lesson("12_why_virtio", "Why virtio"),
+            Lesson("13_virtqueue", "Virtqueue"),
+            Lesson("14_data_exchange", "Data exchange"),
+            Lesson("15_notifications", "Notifications"),
+            Lesson("16_packed_ring", "Packed ring"),
+            Lesson("17_vectorized_ring", "Vectorized ring"),
+            Lesson("18_hostile_guest", "Hostile guest"),
+        ),
+        {4: "17", 5: "18"},
+    ),
+    Part(
+        "V. Hardware assistance",
+        (
+            Lesson("19_vtd", "VT-d"),
+            Lesson("20_interrupts", "Interrupts"),
+            Lesson("21_sriov", "SR-IOV"),
+        ),
+        {6: "21"},
+    ),
+    Part("VI. The real thing", (Lesson("22_real_linux", "A real Linux"),), {7: "22"}),
+)
+"""The course, in order."""
+
+LESSONS = tuple(lesson for part in PARTS for lesson in part.lessons)
+"""Every lesson, in order."""
 
 TAG = re.compile(r"topic:(\w+)\Z")
 

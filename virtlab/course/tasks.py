@@ -13,7 +13,7 @@ whatever the other cases do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
@@ -41,10 +41,15 @@ Run = Callable[[Answer, Random], Difference | None]
 
 
 class Case(NamedTuple):
-    """One thing that an answer must do."""
+    """One thing that an answer must do.
+
+    `costs` says that what the answer spends here is reported, as noted by `Answer.note_cost`. Such
+    a case has fixed inputs, so that its figures are the same every time.
+    """
 
     name: str
     run: Run
+    costs: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,11 @@ class Task:
     points: int
     cases: tuple[Case, ...]
     hints: tuple[str, str, str]
+
+
+def first(found: Iterable[Difference | None]) -> Difference | None:
+    """The first difference of a row of comparisons; those behind it are not made."""
+    return next((difference for difference in found if difference), None)
 
 
 def same(expected: object, yours: object) -> bool:

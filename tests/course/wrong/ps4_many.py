@@ -133,7 +133,7 @@ ROWS = LOOP.replace(", DESC).tolist()", ", DESC)").replace(
 )
 
 GIVEN = """
-from virtlab.course.ps4.scalar_walk import walk_each
+from virtlab.course.given.scalar_walk import walk_each
 
 
 def walk_many(memory, desc, size, heads, longest):

@@ -421,7 +421,7 @@ WRONG_Q3 = slipped(
             "all popped, then pushed, the last first",
             "",
             (
-                "from virtlab.course.ps7 import parts\n"
+                "from virtlab.course.given import parts\n"
                 "\n"
                 "def turn(q, serve):\n"
                 '    old, done, state = q.pushed, [], "more"\n'

@@ -9,7 +9,7 @@ from __future__ import annotations
 from virtlab.backends import Terminal
 from virtlab.bus import AddressSpace
 from virtlab.clock import Clock
-from virtlab.course.answers import BudgetCpu
+from virtlab.course.budget import CYCLE, BudgetCpu
 from virtlab.devices.text_screen import LENGTH, TextScreen
 from virtlab.devices.uart import DLL, DLM, LCR, LSR, THR, Uart16550
 from virtlab.hosts.python import BareCpu
@@ -18,6 +18,9 @@ from virtlab.machine import TEXT_SCREEN, UART
 COM1, SCREEN = UART, TEXT_SCREEN
 
 DLAB = LCR.DLAB.mask
+
+SLOW = 4 * CYCLE
+"""What an access takes here, in ns: fewer polls while a character is on the line."""
 
 
 class SerialCpu(BareCpu):
@@ -50,7 +53,7 @@ class SerialBoard:
         ports = AddressSpace("port", 16, verbs=("in", "out"), max_size=4)
         ports.map(COM1, 8, self.uart, "uart")
         self.bare = SerialCpu(ports, self.clock)
-        self.cpu = BudgetCpu(self.bare, self.clock)
+        self.cpu = BudgetCpu(self.bare, self.clock, cycle=SLOW)
         for offset, value in (
             (LCR.offset, DLAB),
             (DLL.offset, divisor & 0xFF),

@@ -13,7 +13,7 @@ from virtlab.clock import SECOND
 from virtlab.course.answers import Answer
 from virtlab.course.ps1.boards import COM1, SerialBoard
 from virtlab.course.tasks import Case, Difference, Run, Task
-from virtlab.devices.uart import THR
+from virtlab.devices.uart import LSR, THR
 
 
 def _print(
@@ -30,11 +30,22 @@ def _print(
     answer.call("put", board.cpu, text)
     board.clock.advance(SECOND)
     expected, printed = busy + text, board.terminal.text
+    answer.note_cost("port accesses", len(board.cpu.accesses), _polled(text, divisor))
     if printed == expected:
         return None
     return Difference(
         f"on the terminal {expected!r}", f"on the terminal {printed!r}", *_lost(board)
     )
+
+
+def _polled(text: str, divisor: int) -> int:
+    """Port accesses on an idle UART, if LSR is read until THRE is 1 and no more often."""
+    board = SerialBoard(divisor, timed=True)
+    for character in text.encode():
+        while not LSR.THRE.get(board.cpu.inp(COM1 + LSR.offset)):
+            pass
+        board.cpu.out(COM1 + THR.offset, character)
+    return len(board.cpu.accesses)
 
 
 def _lost(board: SerialBoard) -> tuple[str, str]:
@@ -73,7 +84,7 @@ PRINT = Task(
     cases=(
         Case("one character", _prints("A")),
         Case("an empty text", _prints("")),
-        Case("a line", _prints("Hello, port space!\n")),
+        Case("a line", _prints("Hello, port space!\n"), costs=True),
         Case("a slow line", _prints("slow", divisor=12)),
         Case("the UART is busy", _prints("me too", busy="ab")),
         Case("a character has come in", _prints("in and out", typed="x")),

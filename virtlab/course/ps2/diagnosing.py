@@ -156,7 +156,7 @@ DIAGNOSE = Task(
     ("diagnose",),
     ("S05", "S06", "S07"),
     lines=30,
-    minutes=30,
+    minutes=35,
     difficulty=4,
     points=6,
     cases=(

@@ -31,6 +31,10 @@ TABLE = 0x8000
 """Where the table goes in the fixed cases."""
 
 
+PORT_WRITES = 11
+"""What a read writes: three of the bus master's registers, six of the drive's, start and stop."""
+
+
 def _tables(*pieces: tuple[int, int]) -> Run:
     return lambda answer, rng: check_table(answer, list(pieces))
 
@@ -61,6 +65,8 @@ class _Read:
                 return found
         if not same(works, yours):
             return compare(works, yours, LOOK_FAILED)
+        ports = [one for one in machine.cpu.accesses if one.write and one.region == "port"]
+        self.answer.note_cost("writes to ports", len(ports), PORT_WRITES)
         return self._end()
 
     def _fill(self, sector: int, pieces: Pieces) -> None:
@@ -165,7 +171,7 @@ READ_DISK = Task(
     ("prd_table", "read_disk"),
     ("S04", "S05"),
     lines=30,
-    minutes=25,
+    minutes=35,
     difficulty=4,
     points=6,
     cases=(
@@ -177,7 +183,7 @@ READ_DISK = Task(
         Case("a piece across two borders", _tables((0x1FFFE, 0x10004), (0x50000, 0x20000))),
         Case("one sector", _reads((0, [(0x20000, 512)]))),
         Case("another sector", _other_sectors),
-        Case("four sectors", _reads((5, [(0x30000, 2048)]))),
+        Case("four sectors", _reads((5, [(0x30000, 2048)])), costs=True),
         Case("a sector in three pieces", _reads((9, [(0x40002, 2), (0x3000, 500), (0x50000, 10)]))),
         Case("across a border", _reads((0x77, [(0x2FE02, 1024)]))),
         Case("256 sectors", _reads((0x100, [(0x20000, 0x20000)]))),

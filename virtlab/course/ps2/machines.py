@@ -14,7 +14,7 @@ import numpy as np
 from virtlab.backends.network import Link
 from virtlab.bus import AddressSpace
 from virtlab.clock import MICROSECOND, Clock
-from virtlab.course.answers import BudgetCpu
+from virtlab.course.budget import BudgetCpu
 from virtlab.devices.ata import BusMaster, Channel, Drive
 from virtlab.devices.e1000 import E1000
 from virtlab.hosts.python import BareCpu
@@ -31,7 +31,7 @@ SECTOR_WORDS = 128
 COMMANDS, CONTROL = 0x1F0, 0x3F6
 """The ports of a PC's first disk channel."""
 
-DISK_TIME, DOORBELL_TIME = 20 * MICROSECOND, 30 * MICROSECOND
+DISK_TIME, DOORBELL_TIME = 10 * MICROSECOND, 10 * MICROSECOND
 CARD = 0xC000_0000
 """Where the network card's registers are."""
 

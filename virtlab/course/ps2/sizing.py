@@ -47,9 +47,12 @@ FEW_PORTS: Bars = {3: ("port", 4, 32, False), 5: ("port", 8, 32, False)}
 class _Sized:
     """A card on a board, with every BAR in its place; then the student sizes one of them."""
 
-    def __init__(self, answer: Answer, bars: Bars, index: int, command: int = 0x0007) -> None:
+    def __init__(
+        self, answer: Answer, bars: Bars, index: int, command: int = 0x0007, at: Place = AT
+    ) -> None:
+        self.at = at
         self.board, self.card = Board(), Card(7, bars)
-        self.board.bus.plug(self.card, AT.device)
+        self.board.bus.plug(self.card, at.device, at.number)
         for bar in self.card.bars:
             self._place(bar)
         self.card.header.COMMAND = command
@@ -59,8 +62,8 @@ class _Sized:
         self.expected = bars.get(index)
         self.wrong = ""
         self.board.pci.watch = self._watch
-        answer.given = f"{self._describe()}\nsize_bar(pci, {tuple(AT)}, {index})"
-        self.yours = answer.call("size_bar", self.board.pci, tuple(AT), index)
+        answer.given = f"{self._describe()}\nsize_bar(pci, {tuple(at)}, {index})"
+        self.yours = answer.call("size_bar", self.board.pci, tuple(at), index)
 
     def _place(self, bar: Bar) -> None:
         """Give a BAR the first address of its kind, and wire port BARs to 16 bits."""
@@ -84,7 +87,7 @@ class _Sized:
     def _describe(self) -> str:
         words = [f"COMMAND {self.before['COMMAND']:#06x}, STATUS {self.before['STATUS']:#06x}"]
         words += [f"{name} {self.before[name]:#010x}" for name in BARS]
-        return f"{AT}: " + ", ".join(words)
+        return f"{self.at}: " + ", ".join(words)
 
     def check_size(self) -> Difference | None:
         """What it gave."""

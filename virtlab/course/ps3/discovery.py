@@ -186,7 +186,7 @@ BOARD = Task(
     ("Board",),
     ("S15", "S16", "S17"),
     lines=35,
-    minutes=25,
+    minutes=35,
     difficulty=3,
     points=6,
     cases=(

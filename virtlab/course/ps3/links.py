@@ -113,7 +113,7 @@ LINKS = Task(
     ("SharedCard", "VirtualLink"),
     ("S24", "S25"),
     lines=30,
-    minutes=20,
+    minutes=30,
     difficulty=3,
     points=5,
     cases=(

@@ -168,7 +168,7 @@ MMIO = Task(
     ("emulate",),
     ("S12", "S14", "S19"),
     lines=35,
-    minutes=25,
+    minutes=40,
     difficulty=4,
     points=7,
     cases=(

@@ -68,6 +68,7 @@ class _Mapper:
         if found := first(self._look(one) for one in [gpa, *self.pages]):
             return found
         taken = self.taken - before
+        self.answer.note_cost("frames", taken, missing)
         if taken != missing:
             return Difference(f"{missing} frames taken", f"{taken} taken", LOOK_FRAMES)
         return None

@@ -37,6 +37,7 @@ def _lookup(answer: Answer, tree: Tree, gpa: int, write: bool) -> Difference | N
     if not same(expected, yours):
         return compare(expected, yours, _look(walk, right))
     loads = [access.address for access in tree.memory.accesses]
+    answer.note_cost("loads", len(loads), len(walk.steps))
     twice = next((at for at in loads if loads.count(at) > 1), None)
     if twice is not None:
         said = f"entry at {twice:#x} read {loads.count(twice)} times"
@@ -174,7 +175,7 @@ EPT = Task(
     ("lookup", "map_page"),
     ("S19", "S26"),
     lines=35,
-    minutes=30,
+    minutes=40,
     difficulty=4,
     points=7,
     cases=(
@@ -183,7 +184,11 @@ EPT = Task(
             "another page",
             _looks(PAGES, (0x5FFF, False), (0xC060_3000, True), (GPA | 0xABC, False)),
         ),
-        Case("a page of 2 MiB", _looks(PAGES, (0x21_2345, False), (0x3F_FFFF, True))),
+        Case(
+            "a page of 2 MiB",
+            _looks(PAGES, (0x21_2345, False), (0x3F_FFFF, True)),
+            costs=True,
+        ),
         Case("a page of 1 GiB", _looks(PAGES, (0x4000_0000, False), (0x7FED_CBA9, True))),
         Case("not present", _looks(PAGES, (0x1000, False), (1 << 46, True), (0x3000, False))),
         Case("more than 48 bits", _looks(PAGES, (1 << 48, False), (5 << 50 | 0x123, True))),
@@ -205,7 +210,9 @@ EPT = Task(
         Case("map one page", maps((0x1000, 0x5000, SMALL))),
         Case("two pages of one table", maps((0x1000, 0x5000, SMALL), (0x2000, 0x9000, SMALL))),
         Case(
-            "pages far apart", maps((0, 0x5000, SMALL), (GPA, 0x9000, SMALL), (1 << 39, 0, SMALL))
+            "pages far apart",
+            maps((0, 0x5000, SMALL), (GPA, 0x9000, SMALL), (1 << 39, 0, SMALL)),
+            costs=True,
         ),
         Case(
             "rights and types", maps((0x1000, 0x5000, SMALL, 1, 0), (0x2000, 0x9000, SMALL, 3, 4))

@@ -206,7 +206,7 @@ DISK = Task(
     ("may_take", "VirtualDisk"),
     ("S21", "S23"),
     lines=30,
-    minutes=20,
+    minutes=30,
     difficulty=3,
     points=5,
     cases=(

@@ -116,7 +116,7 @@ REMAP = Task(
     ("remap", "shadow_prd"),
     ("S20", "S27"),
     lines=35,
-    minutes=25,
+    minutes=40,
     difficulty=4,
     points=6,
     cases=(

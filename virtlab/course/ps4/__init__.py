@@ -4,9 +4,9 @@ The idea: the other end is always the library's. A student's driver is looked at
 student's device is served by a driver, and some drivers are hostile. What was read and written
 counts as much as the result: in which order, where, and how often.
 
-There is a module for each task; `machines` has the records of both ends, `walks`, `packed_lists`
-and `scalar_walk` what is right, `sleeping` the device that works between two accesses. The texts of
-the tasks are in `solutions/text/ps04.py`.
+There is a module for each task; `machines` has what stands round both ends, whose records are in
+`given.rings`. `walks`, `packed_lists` and `given.scalar_walk` say what is right; `sleeping` is the
+device that works between two accesses. The texts of the tasks are in `solutions/text/ps04.py`.
 """
 
 from virtlab.course.ps4.adding import ADD

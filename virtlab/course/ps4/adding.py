@@ -88,7 +88,11 @@ ADD = Task(
         Case("two buffers, one kick", _does(8, READ, FILL, KICK)),
         Case("nothing to kick", _does(8, KICK, READ, KICK, KICK)),
         Case("the device is not listening", _does(8, READ, SILENT, FILL, KICK, SILENT)),
-        Case("round the ring", _does(4, READ, KICK, FILL, KICK, 0, 1, DISK, KICK, 2, READ, KICK)),
+        Case(
+            "round the ring",
+            _does(4, READ, KICK, FILL, KICK, 0, 1, DISK, KICK, 2, READ, KICK),
+            costs=True,
+        ),
         Case("freed in another order", _does(4, READ, FILL, READ, KICK, 2, 0, DISK, KICK)),
         Case("past entry 65535", _does(8, READ, KICK, FILL, KICK, DISK, KICK, start=65534)),
         Case("long after", _does(8, READ, KICK, DISK, KICK, start=0x2_FFFF)),

@@ -13,16 +13,9 @@ Source: virtio 1.3 2.7.6, 2.7.6.1.
 from __future__ import annotations
 
 from virtlab.course.answers import Answer
+from virtlab.course.given.rings import DeviceSide, Written
 from virtlab.course.ps3.machines import whole
-from virtlab.course.ps4.machines import (
-    BASE,
-    DeviceSide,
-    Flipping,
-    Written,
-    changed,
-    empty_ram,
-    pieces_text,
-)
+from virtlab.course.ps4.machines import BASE, Flipping, changed, empty_ram, pieces_text
 from virtlab.course.tasks import Difference, same, shown
 from virtlab.virtio.layouts import SplitRings
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from virtlab.course.given.scalar_walk import Arrays, walk_one
 from virtlab.course.ps3.machines import PATTERN
 from virtlab.course.ps4.machines import BASE, pieces_text
-from virtlab.course.ps4.scalar_walk import Arrays, walk_one
 from virtlab.course.tasks import Difference, returned, shown
 from virtlab.memory import GuestMemory
 from virtlab.virtio.layouts import DESC, INDIRECT, NEXT, WRITE

@@ -14,15 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from virtlab.course.answers import Answer
-from virtlab.course.ps4.machines import (
-    BASE,
-    DriverSide,
-    Stepped,
-    budgeted,
-    buffers_text,
-    changed,
-    empty_ram,
-)
+from virtlab.course.given.rings import DriverSide
+from virtlab.course.ps4.machines import BASE, Stepped, budgeted, buffers_text, changed, empty_ram
 from virtlab.course.tasks import Difference, compare
 from virtlab.errors import GuestError
 from virtlab.trace import Access
@@ -88,6 +81,7 @@ class Bench:
             self.chains[slots[0]] = (token, slots, sum(length for _, length in in_))
             self.free, self.added = self.free[count:], self.added + 1
         look = LOOK_STATE if fits else LOOK_FULL
+        self.answer.note_cost("accesses to the queue", len(accesses), count + 1 if fits else 0)
         return (
             compare(fits, yours, look)
             or self._stray(accesses, slots)
@@ -136,6 +130,8 @@ class Bench:
         news, self.exposed = self.added > self.exposed, self.added
         yours = self.answer.call("kick", self.q)
         accesses = self.cpu.accesses[begin:]
+        self.answer.note_cost("accesses to the queue", len(accesses), 2 if news else 0)
+        self.answer.note_cost("kicks", int(yours is True), int(news and not silent))
         if self.ram.load(self.rings.avail_field("idx"), 2) != self.added & 0xFFFF:
             return Difference(f"idx {self.added & 0xFFFF}", self._idx(), LOOK_IDX)
         found = stray(accesses, [(self.rings.avail_field("idx"), 2)])

@@ -9,15 +9,9 @@ from __future__ import annotations
 from random import Random
 
 from virtlab.course.answers import Answer
+from virtlab.course.given.rings import DeviceSide, DriverSide
 from virtlab.course.ps3.machines import Memory, first
-from virtlab.course.ps4.machines import (
-    BASE,
-    DeviceSide,
-    DriverSide,
-    Stepped,
-    budgeted,
-    empty_ram,
-)
+from virtlab.course.ps4.machines import BASE, Stepped, budgeted, empty_ram
 from virtlab.course.ps4.sleeping import any_sleep, disabled, enabled, interleaved
 from virtlab.course.tasks import Case, Difference, Run, Task, compare
 from virtlab.virtio.layouts import SplitRings, need_event
@@ -55,6 +49,11 @@ def _any_event(answer: Answer, rng: Random) -> Difference | None:
 # -- the two questions
 
 
+def _wanted(new: int, old: int, flags: int, event: int, event_idx: bool) -> bool:
+    """Whether the other side wants to hear of the way from `old` to `new`."""
+    return new != old and (need_event(event, new, old) if event_idx else not flags & 1)
+
+
 def _kick(
     answer: Answer, new: int, old: int, flags: int, event: int, event_idx: bool, size: int = 8
 ) -> Difference | None:
@@ -67,7 +66,9 @@ def _kick(
     q.added = q.exposed = new
     answer.given = _told("should_kick", q.event_idx, old, f"q.exposed {new}", flags, event)
     yours = answer.call("should_kick", q, old)
-    right = new != old and (need_event(event, new, old) if event_idx else not flags & 1)
+    right = _wanted(new, old, flags, event, event_idx)
+    answer.note_cost("reads of the rings", len(q.cpu.accesses), int(event_idx or new != old))
+    answer.note_cost("notifications", int(yours is True), int(right))
     look = LOOK_KICK_EVENT if event_idx else LOOK_KICK_FLAG
     return compare(right, yours, look if new != old else LOOK_NONE)
 
@@ -82,7 +83,9 @@ def _interrupt(
     q = DeviceSide(rings.desc, rings.avail, rings.used, size, event_idx, Memory(ram), pushed=new)
     answer.given = _told("should_interrupt", event_idx, old, f"q.pushed {new}", flags, event)
     yours = answer.call("should_interrupt", q, old)
-    right = new != old and (need_event(event, new, old) if event_idx else not flags & 1)
+    right = _wanted(new, old, flags, event, event_idx)
+    answer.note_cost("reads of the rings", len(q.memory.accesses), int(event_idx or new != old))
+    answer.note_cost("interrupts", int(yours is True), int(right))
     look = LOOK_IRQ_EVENT if event_idx else LOOK_IRQ_FLAG
     return compare(right, yours, look if new != old else LOOK_NONE)
 
@@ -142,7 +145,7 @@ EVENT = Task(
     "who wants to hear of it",
     ("need_event", "should_kick", "should_interrupt", "disable_cb", "enable_cb"),
     ("S40", "B02"),
-    lines=12,
+    lines=15,
     minutes=30,
     difficulty=4,
     points=6,
@@ -166,11 +169,11 @@ EVENT = Task(
         Case("almost all the way round", _asks((5, 4, 5), (4, 4, 5), (3, 4, 5), (40000, 4, 5))),
         Case("any event", _any_event),
         Case("kick by the flag", _kicks(*FLAGS)),
-        Case("kick by the threshold", _kicks(*EVENTS)),
+        Case("kick by the threshold", _kicks(*EVENTS), costs=True),
         Case("nothing to kick for", _kicks(*NOTHING)),
         Case("kick past 65535", _kicks(*WRAPPED)),
         Case("interrupt by the flag", _interrupts(*FLAGS)),
-        Case("interrupt by the threshold", _interrupts(*EVENTS)),
+        Case("interrupt by the threshold", _interrupts(*EVENTS), costs=True),
         Case("nothing to interrupt for", _interrupts(*NOTHING)),
         Case("interrupt past 65535", _interrupts(*WRAPPED)),
         Case("any question", _any_question),

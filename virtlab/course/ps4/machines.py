@@ -1,14 +1,7 @@
-"""What the answers of problem set 4 work on: the two ends of a split queue, as plain records.
+"""What stands round the records of problem set 4 (`given.rings`): a Cpu, memory, and words.
 
-    DriverSide   cpu, free, chains, added, exposed, last_used        the guest's own memory of it
-    DeviceSide   memory, walk, last_avail, pushed, in_flight         the device's
-    both         desc, avail, used, size, event_idx                  where the queue lies
-
-The idea: an answer is a function on one of these records. So a case can begin anywhere, with an
-index just before 65536 or a free list in disorder, and what the answer left in the record is
-compared field by field. The other end of the queue is always the library's.
-
-The rule that keeps it simple: counts run on, and what stands in memory are their low 16 bits.
+The idea: an answer is a function on a record. What it left in the record is compared field by
+field, and the other end of the queue is always the library's.
 
 `Flipping` is a guest that changes its memory as soon as it was read: whoever reads a thing twice
 gets two things.
@@ -17,12 +10,11 @@ gets two things.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from virtlab.bus import AddressSpace
 from virtlab.clock import Clock
-from virtlab.course.answers import BudgetCpu
+from virtlab.course.budget import BudgetCpu
 from virtlab.course.ps3.machines import PATTERN, Memory
 from virtlab.course.tasks import Difference, same, shown
 from virtlab.hosts.python import BareCpu
@@ -36,42 +28,6 @@ BASE = 0x2000
 """Where its queue lies, if it does not matter."""
 
 Span = tuple[int, int]
-Written = tuple[int, int, bool]
-"""A buffer as an answer gives it: `addr`, bytes, and whether the device writes it."""
-
-
-@dataclass
-class Rings:
-    """Where a queue lies, as both ends know it."""
-
-    desc: int
-    avail: int
-    used: int
-    size: int
-    event_idx: bool = False
-
-
-@dataclass
-class DriverSide(Rings):
-    """The driver's end. `chains`: head to `(token, slots, writable)`."""
-
-    cpu: Any = None
-    free: list[int] = field(default_factory=list)
-    chains: dict[int, tuple[Any, list[int], int]] = field(default_factory=dict)
-    added: int = 0
-    exposed: int = 0
-    last_used: int = 0
-
-
-@dataclass
-class DeviceSide(Rings):
-    """The device's end. `walk(head)` gives the buffers, or a word that says why not."""
-
-    memory: Any = None
-    walk: Callable[[int], list[Written] | str] | None = None
-    last_avail: int = 0
-    pushed: int = 0
-    in_flight: int = 0
 
 
 class Stepped(BareCpu):

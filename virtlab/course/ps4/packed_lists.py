@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from virtlab.course.ps4.machines import BASE, Written
+from virtlab.course.given.rings import Written
+from virtlab.course.ps4.machines import BASE
 from virtlab.memory import GuestMemory
 from virtlab.virtio.layouts import INDIRECT, NEXT, WRITE, packer
 from virtlab.virtio.packed_layouts import (

@@ -16,9 +16,10 @@ from __future__ import annotations
 from random import Random
 
 from virtlab.course.answers import Answer
+from virtlab.course.given.rings import DriverSide
 from virtlab.course.ps3.machines import first
 from virtlab.course.ps4.driver_bench import stray
-from virtlab.course.ps4.machines import BASE, DriverSide, Stepped, budgeted, empty_ram
+from virtlab.course.ps4.machines import BASE, Stepped, budgeted, empty_ram
 from virtlab.course.tasks import Difference, Run, shown
 from virtlab.virtio.chain import Chain
 from virtlab.virtio.features import Feature

@@ -15,17 +15,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from virtlab.course.answers import Answer
+from virtlab.course.given.rings import DeviceSide, DriverSide
 from virtlab.course.ps3.machines import Memory
 from virtlab.course.ps4.driver_bench import stray
-from virtlab.course.ps4.machines import (
-    BASE,
-    DeviceSide,
-    DriverSide,
-    Stepped,
-    budgeted,
-    changed,
-    empty_ram,
-)
+from virtlab.course.ps4.machines import BASE, Stepped, budgeted, changed, empty_ram
 from virtlab.course.tasks import Difference, compare, same
 from virtlab.virtio.layouts import USED_ELEM, SplitRings, packer
 

@@ -113,19 +113,24 @@ class _Allocator:
 
 
 def _find(
-    answer: Answer, sizes: list[int], number: int, gpa: int, frames: dict[int, int] | None = None
+    answer: Answer,
+    sizes: list[int],
+    number: int,
+    gpa: int,
+    frames: dict[int, int] | None = None,
+    io: int = IO,
 ) -> Difference | None:
     """Let the student find one queue of a device and hand it over."""
     device, allocate = LegacyQueues(sizes, frames), _Allocator(gpa)
     ports = AddressSpace("port", 16, verbs=("in", "out"), max_size=4)
-    ports.map(IO, 20, device, "virtio", width=4)
+    ports.map(io, 20, device, "virtio", width=4)
     cpu = budgeted(Stepped(GuestMemory(PAGE), ports))
     taken = f", queue {number} is in use" if frames and number in frames else ""
     answer.given = (
-        f"find_queue(cpu, {IO:#x}, {number}, allocate), a device with queues of "
+        f"find_queue(cpu, {io:#x}, {number}, allocate), a device with queues of "
         f"{sizes}{taken}; free pages are at {gpa:#x}"
     )
-    yours = answer.call("find_queue", cpu, IO, number, allocate)
+    yours = answer.call("find_queue", cpu, io, number, allocate)
     before = dict(frames or {})
     if device.wrong:
         return Difference("the registers in their own sizes", device.wrong, LOOK_SIZES)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
 
-from virtlab.course.ps4.machines import Written
+from virtlab.course.given.rings import Written
 from virtlab.memory import GuestMemory
 from virtlab.virtio.layouts import DESC, INDIRECT, NEXT, WRITE, packer
 

@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from virtlab.course.answers import Answer
+from virtlab.course.given.rings import Written
 from virtlab.course.ps3.machines import PATTERN
-from virtlab.course.ps4.machines import RAM, Flipping, Span, Written, pieces_text
+from virtlab.course.ps4.machines import RAM, Flipping, Span, pieces_text
 from virtlab.course.ps5.block_request import HEAD, Medium, Request
 from virtlab.course.tasks import Difference, returned, same, shown
 from virtlab.errors import GuestError

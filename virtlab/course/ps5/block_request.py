@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from virtlab.backends.disk import Disk
+from virtlab.course.given.rings import Written
 from virtlab.course.ps3.machines import whole
-from virtlab.course.ps4.machines import Written
 from virtlab.memory import GuestMemory
 from virtlab.virtio.blk_layouts import REQUEST, BlkType
 from virtlab.virtio.layouts import packer

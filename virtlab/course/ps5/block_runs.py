@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from virtlab.course.answers import Answer
+from virtlab.course.given.rings import Written
 from virtlab.course.ps3.machines import PATTERN, first
-from virtlab.course.ps4.machines import RAM, Span, Written, pieces_text
+from virtlab.course.ps4.machines import RAM, Span, pieces_text
 from virtlab.course.ps5.block_machine import Backend
 from virtlab.course.ps5.block_request import Request, placed
 from virtlab.course.tasks import Difference, Run, same, shown

@@ -93,7 +93,7 @@ ENTROPY = Task(
         Case("in another order", _reads(150, plan=BACKWARDS, tidy=False)),
         Case("nothing is left behind", all_of(_reads(300), _reads(100, plan=SOME))),
         Case("read after read", _reads(64, 10, 0, 300, 1, plan=SOME)),
-        Case("it takes a while", _reads(64, 200, plan=LATER)),
+        Case("it takes a while", _reads(64, 200, plan=LATER), costs=True),
         Case("one interrupt for all", _reads(200, 100, plan=TOGETHER)),
         Case("one interrupt for two", _reads(200, 300, plan=PAIRS)),
         Case("an interrupt for nothing", _reads(128, plan=FOR_NOTHING)),

@@ -16,7 +16,7 @@ Source: virtio 1.3 5.4.6, 2.7.8.2, 2.7.13, 2.7.14.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from virtlab.course.ps4.driver_bench import stray
 from virtlab.course.ps4.machines import BASE, Stepped, budgeted, compare_buffers, empty_ram
 from virtlab.course.tasks import Difference, compare, same, shown
 from virtlab.guest.virtqueue_split import SplitDriver
+from virtlab.trace import Access
 from virtlab.virtio.chain import Chain
 from virtlab.virtio.layouts import SplitRings
 from virtlab.virtio.split import SplitQueue
@@ -105,7 +106,7 @@ class Bench:
         self.spans = [(gpa, size) for gpa in self.buffers]
         self.allowed = [*rings.parts, *self.spans]
         self.out: list[Chain] = []
-        self.served = self.pushed = self.kicks = self.waits = 0
+        self.served = self.pushed = self.kicks = self.waits = self.rounds = 0
         self.early = plan.early
         self.pending = False
         self.due = b""
@@ -121,6 +122,7 @@ class Bench:
     def rung(self) -> None:
         """The bell: look at the offer, take it, and answer if that is the plan."""
         self.kicks += 1
+        self.rounds += self.missing > 0
         offer: list[Chain] = []
         while chain := self.device.pop():
             offer.append(chain)
@@ -187,16 +189,25 @@ class Bench:
         self.answer.given = told + (
             f"; {self.queue.size} descriptors" if self.queue.size < 16 else ""
         )
-        self.due, self.missing, kicks = b"", n, self.kicks
+        self.due, self.missing, kicks, self.rounds = b"", n, self.kicks, 0
         begin, waits = len(self.cpu.accesses), self.waits
         arguments = self.cpu, self.queue, list(self.buffers), self.size, n
+        served = self.served
         yours = self.answer.call("read", *arguments)
+        self._note(self.cpu.accesses[begin:], self.served - served, self.kicks - kicks)
         found = self.wrong or self._idle(n, kicks, waits) or self._answer(yours, n, kicks)
         return (
             found
             or self._strays(begin)
             or (self._left() if tidy and type(yours) is bytes else None)
         )
+
+    def _note(self, accesses: Iterable[Access], served: int, kicks: int) -> None:
+        """What it cost: the least is one read and one write of each buffer that came back."""
+        spans = [range(gpa, gpa + size) for gpa, size in self.spans]
+        mine = sum(any(one.address in span for span in spans) for one in accesses)
+        self.answer.note_cost("accesses to buffers", mine, 2 * served)
+        self.answer.note_cost("kicks", kicks, self.rounds)
 
     def _idle(self, n: int, kicks: int, waits: int) -> Difference | None:
         if n == 0 and (self.kicks, self.waits) != (kicks, waits):

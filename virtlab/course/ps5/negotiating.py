@@ -93,7 +93,7 @@ NEGOTIATE = Task(
     points=6,
     cases=(
         Case("nothing but VERSION_1", _asks()),
-        Case("what both know", _asks((0, 5, 9), (5, 9, 17))),
+        Case("what both know", _asks((0, 5, 9), (5, 9, 17)), costs=True),
         Case("the high word", _asks((3, 50, 57, 63), (3, 57, 62))),
         Case("a device that offers everything", _asks(OTHERS, (0, 23, 51))),
         Case("a driver that understands everything", _asks((2, 23), OTHERS)),
@@ -129,7 +129,7 @@ NEGOTIATE = Task(
             ),
         ),
         Case("any device", _any_device),
-        Case("one queue", _sets((8,), (8, 0x1000, 0x2000, 0x3000))),
+        Case("one queue", _sets((8,), (8, 0x1000, 0x2000, 0x3000)), costs=True),
         Case(
             "an address beyond 4 GiB",
             _sets((64,), (64, 0x1_2345_6000, 0x7_0000_1000, 0xFFFF_FFFF_0000)),

@@ -17,7 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from virtlab.bus import AddressSpace
-from virtlab.course.answers import Answer, BudgetCpu
+from virtlab.course.answers import Answer
+from virtlab.course.budget import BudgetCpu
 from virtlab.course.ps4.machines import Stepped, budgeted
 from virtlab.course.ps5.watched_mmio import AGREED, LOOK_STEP, Paper, Watched
 from virtlab.course.tasks import Difference, compare, same, shown
@@ -45,6 +46,9 @@ FIRST = 1 << 32
 """VERSION_1, as a bit."""
 
 FOREVER = 1 << 30
+
+AGREEING, HANDING = 17, 11
+"""Register accesses, each an exit: of steps 1 to 6 if all goes well, of step 7 for each queue."""
 
 Bits = tuple[int, ...]
 Place = tuple[int, int, int, int]
@@ -124,6 +128,7 @@ class Negotiation:
         answer.given = f"negotiate(cpu, {base:#x}, bits {understood}, {{{needs}}}); {self.told}"
         cpu = machine(self.device, base)
         yours = answer.call("negotiate", cpu, base, self.understood, dict(self.needs))
+        answer.note_cost("exits", len(cpu.accesses), AGREEING)
         return self.device.wrong or self._answer(yours) or self._left()
 
     def _answer(self, yours: object) -> Difference | None:
@@ -185,7 +190,9 @@ class SetUp:
             "(" + f"{one[0]}, " + ", ".join(map(hex, one[1:])) + ")" for one in self.wanted
         )
         answer.given = f"set_up(cpu, {base:#x}, [{places}]); {self.told}"
-        yours = answer.call("set_up", machine(self.device, base), base, list(self.wanted))
+        cpu = machine(self.device, base)
+        yours = answer.call("set_up", cpu, base, list(self.wanted))
+        answer.note_cost("exits", len(cpu.accesses), HANDING * len(self.wanted) + 3)
         found = self.device.wrong or self._queues()
         look = WORD_LOOKS.get(str(self.right), LOOK_LIVE)
         return found or compare(self.right, yours, look) or self._left()

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from virtlab.course.answers import Answer
+from virtlab.course.given.random_numbers import numbers, stream
 from virtlab.course.ps3.machines import PATTERN
 from virtlab.course.ps5.carried import DATA, Kind, Machine
-from virtlab.course.ps5.random_numbers import numbers, stream
 from virtlab.course.tasks import Difference, compare, returned, same, shown
 from virtlab.guest.virtio_rng import RngDriver
 from virtlab.guest.virtio_transport import VirtioFailed

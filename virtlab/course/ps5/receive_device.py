@@ -20,8 +20,9 @@ from itertools import chain
 from typing import Any
 
 from virtlab.course.answers import Answer, Stopped
+from virtlab.course.given.rings import Written
 from virtlab.course.ps3.machines import PATTERN, Memory, whole
-from virtlab.course.ps4.machines import RAM, Written
+from virtlab.course.ps4.machines import RAM
 from virtlab.course.ps5.block_machine import LOOK_OUTSIDE
 from virtlab.course.tasks import Difference, returned, same, shown
 from virtlab.memory import GuestMemory
@@ -88,7 +89,7 @@ class Receiving:
         self.shown: list[list[Used]] = []
         self.seen = b""
         self.header: set[int] = set()
-        self.added, self.free, self.broken = 0, 0x1000, False
+        self.added, self.free, self.pieces, self.broken = 0, 0x1000, 0, False
         self.q = ReceiveSide(self.memory, merge, size, self)
 
     # -- the driver
@@ -131,10 +132,14 @@ class Receiving:
         expected = GuestMemory(self.ram.size)
         expected.bytes[:] = self.ram.bytes
         before = self.ram.bytes.tobytes()
+        self.pieces = 0
         right, used = self._expect(frame, waiting, expected)
         self.broken = right == "broken"
         self.shown.clear()
+        begin = len(self.memory.accesses)
         yours = self.answer.call("deliver", q, frame)
+        writes = sum(one.verb in ("write", "store") for one in self.memory.accesses[begin:])
+        self.answer.note_cost("writes to buffers", writes, self.pieces)
         if not same(right, yours):
             said = returned(yours)
             look = LOOKS.get(right, LOOKS.get(str(yours), ""))
@@ -164,6 +169,7 @@ class Receiving:
         spans = [range(gpa, gpa + length) for gpa, length, write in held[0][1] if write]
         self.header = set(list(chain(*spans))[:SIZE])
         used = fill(ram, held[:count], frame)
+        self.pieces = sum(write for _, pieces in held[:count] for _, _, write in pieces)
         del held[:count]
         return "delivered", used
 

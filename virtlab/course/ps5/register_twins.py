@@ -9,9 +9,10 @@ The rule that keeps it simple: the student's device is only ever called, never l
 from __future__ import annotations
 
 from virtlab.bus import Device
-from virtlab.course.answers import Answer, BudgetCpu, Built
+from virtlab.course.answers import Answer, Built
+from virtlab.course.budget import BudgetCpu
+from virtlab.course.given.random_numbers import numbers
 from virtlab.course.ps4.machines import Stepped, budgeted
-from virtlab.course.ps5.random_numbers import numbers
 from virtlab.course.tasks import Difference, compare
 from virtlab.memory import GuestMemory
 

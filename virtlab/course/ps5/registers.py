@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from random import Random
 
-from virtlab.course.answers import Answer, BudgetCpu
+from virtlab.course.answers import Answer
+from virtlab.course.budget import BudgetCpu
+from virtlab.course.given.random_numbers import numbers, stream
 from virtlab.course.ps3.machines import first
-from virtlab.course.ps5.random_numbers import numbers, stream
 from virtlab.course.ps5.register_twins import (
     LOOK_ACCESSES,
     LOOK_BUS,

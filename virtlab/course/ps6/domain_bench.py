@@ -162,7 +162,7 @@ class Bench:
         allowed = int(right and self.d.caching_mode)
         look = LOOK_OUTSIDE if right else look
         found = found or self._left(LOOK_CACHING) or self._outside(right, look)
-        return found or self._cost(allowed)
+        return found or self._cost(allowed, allowed)
 
     def unmap(self, iova: int, length: int) -> Difference | None:
         """Let the answer unmap, and look at all that it did."""
@@ -180,7 +180,7 @@ class Bench:
         if not found and sorted(self.freed) != due:
             missing = next(gpa for gpa in due if gpa not in self.freed)
             found = Difference(f"free({missing:#x})", "it is not freed", LOOK_TWICE)
-        return found or self._outside(bool(due), LOOK_OUTSIDE) or self._cost(1)
+        return found or self._outside(bool(due), LOOK_OUTSIDE) or self._cost(1, int(bool(due)))
 
     def _beyond(self, iovas: range) -> bool:
         """Whether the tables have fewer bits than an address of the range."""
@@ -245,7 +245,9 @@ class Bench:
             return Difference(f"{used - 1} tables below the top one", said, LOOK_TAKE)
         return None
 
-    def _cost(self, allowed: int) -> Difference | None:
+    def _cost(self, allowed: int, needed: int) -> Difference | None:
+        """Invalidations: how many may be made, and how many are needed."""
+        self.answer.note_cost("invalidations", self.invalidations, needed)
         if self.invalidations <= allowed:
             return None
         return Difference(f"invalidations: {allowed}", f"{self.invalidations}", LOOK_COST)

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from random import Random
 
-from virtlab.course.answers import Answer, BudgetCpu, Stopped
+from virtlab.course.answers import Answer, Stopped
+from virtlab.course.budget import BudgetCpu
 from virtlab.course.ps4.machines import Stepped
 from virtlab.course.tasks import Difference, compare, shown
 from virtlab.guest.vtd_faults import Fault
@@ -125,6 +126,7 @@ class Bench:
         self.unit.write(FECTL.offset, FECTL.width, 0)
         self.window = Window(self.unit, place)
         self.recorded: list[int] = []
+        self.accesses = 0
         self._sources = iter(rng.sample(range(1 << 16), 500))
 
     # -- what devices do
@@ -163,7 +165,9 @@ class Bench:
         status = self.unit.FSTS
         lost = bool(FSTS.PFO.get(status))
         self._given(f"PFO {int(lost)}, FRI {FSTS.FRI.get(status)}, {len(self.recorded)} in use")
+        fewest = 4 + 3 * len(self.recorded) + lost
         found = self._call(LOOK_PLACE if self.window.place != FAULT_OFFSET else LOOK_ORDER, lost)
+        self.answer.note_cost("register accesses", self.accesses, fewest)
         return found or self._pending(status & OTHERS)
 
     def _given(self, state: str) -> None:

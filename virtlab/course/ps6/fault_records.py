@@ -168,7 +168,7 @@ FAULTS = Task(
         Case("any record", _any_record),
         Case("no fault", _reads(0)),
         Case("one fault", _reads(1)),
-        Case("several", _reads(3)),
+        Case("several", _reads(3), costs=True),
         Case("not from record 0", _reads(3, turned=2)),
         Case("after the last comes record 0", _reads(4, turned=6)),
         Case("every record", all_of(_reads(8), _reads(8, turned=5))),

@@ -120,6 +120,7 @@ MAPPING = Task(
         Case(
             "what is not mapped",
             _does((0x5000, 0x9000, PAGE), (0x1000, 8 * PAGE), (0x5000, PAGE), (1 << 32, PAGE)),
+            costs=True,
         ),
         Case(
             "what lies beyond the tables",

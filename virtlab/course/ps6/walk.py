@@ -49,6 +49,7 @@ WALK = Task(
         Case(
             "four levels",
             looks([(0x8080_6050_4000, 1, page(0x9000))], (0x8080_6050_4321, False), levels=4),
+            costs=True,
         ),
         Case(
             "five levels",

@@ -62,6 +62,7 @@ def asks(answer: Answer, tables: Tables, iova: int, write: bool) -> Difference |
     yours = answer.call("translate", memory, tables.raw, iova, write)
     if not same(right, yours):
         return _differ(right, yours, walk.reason, _strayed(memory, walk))
+    answer.note_cost("loads", len(memory.accesses), len(walk.steps))
     if found := _outside(memory) or _twice(memory, walk):
         return found
     if any(access.verb in ("write", "store") for access in memory.accesses):

@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 
 from virtlab.backends.disk import Disk
 from virtlab.course.answers import Answer
+from virtlab.course.given.world import FEATURES, PROTOCOL, Region, disk_config
 from virtlab.course.ps7.front_chains import BUFFERS, LOOK_CALL, RINGS, ROOM, Driver, small_disk
 from virtlab.course.ps7.requests import Asked
 from virtlab.course.ps7.table_asks import payload_of
-from virtlab.course.ps7.world import FEATURES, PROTOCOL, Region, disk_config
 from virtlab.course.tasks import Difference, compare, same, shown
 from virtlab.virtio.chain import Buffer
 from virtlab.virtio.layouts import SplitRings

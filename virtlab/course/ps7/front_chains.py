@@ -21,9 +21,9 @@ import numpy as np
 
 from virtlab.backends.disk import SECTOR, Disk
 from virtlab.course.answers import Answer, Built
+from virtlab.course.given.world import FEATURES
 from virtlab.course.ps3.machines import PATTERN
 from virtlab.course.ps7.requests import Asked
-from virtlab.course.ps7.world import FEATURES
 from virtlab.course.tasks import Difference, returned
 from virtlab.memory import GuestMemory
 from virtlab.virtio.blk import Agreed, VirtioBlk

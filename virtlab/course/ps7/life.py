@@ -19,10 +19,10 @@ from __future__ import annotations
 import numpy as np
 
 from virtlab.course.answers import Answer, Trouble
+from virtlab.course.given.world import Ring
 from virtlab.course.ps3.machines import Memory
 from virtlab.course.ps4.machines import BASE, empty_ram
 from virtlab.course.ps7.notes import Notes, bytes_of, right_start
-from virtlab.course.ps7.world import Ring
 from virtlab.course.tasks import Difference, compare, same, shown
 from virtlab.memory import Bytes, GuestMemory
 from virtlab.virtio.layouts import USED_ELEM, SplitRings, packer

@@ -10,12 +10,12 @@ Source: vhost-user.rst, "Ring states", "Starting and stopping rings"; virtio 1.3
 
 from __future__ import annotations
 
+from virtlab.course.given.world import QUEUE_SIZE
 from virtlab.course.ps3.machines import first
 from virtlab.course.ps7.front import LOW, FrontEnd
 from virtlab.course.ps7.front_chains import LOOK_CALL, LOOK_OFF, RINGS, ROOM
 from virtlab.course.ps7.requests import ask_for, write
 from virtlab.course.ps7.sessions import IN, SET_VRING_ADDR, SET_VRING_NUM, data, now, talk
-from virtlab.course.ps7.world import QUEUE_SIZE
 from virtlab.course.tasks import Difference, Run
 from virtlab.virtio.layouts import SplitRings
 from virtlab.virtio.vhost_user.layouts import VRING_ADDR, VRING_STATE

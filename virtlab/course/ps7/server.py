@@ -24,8 +24,8 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from virtlab.course.given.world import REQUESTS, Bytes
 from virtlab.course.ps7.stream_asks import Handled, Message
-from virtlab.course.ps7.world import REQUESTS, Bytes
 from virtlab.course.tasks import shown
 from virtlab.virtio.vhost_user.layouts import MAX_REGIONS, Request
 

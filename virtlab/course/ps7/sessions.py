@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from virtlab.course.given.world import FEATURES, PROTOCOL
 from virtlab.course.ps3.machines import first
 from virtlab.course.ps7.front import USER, FrontEnd
 from virtlab.course.ps7.front_chains import (
@@ -22,7 +23,6 @@ from virtlab.course.ps7.front_chains import (
     ROOM,
 )
 from virtlab.course.ps7.requests import Asked, ask_for, write
-from virtlab.course.ps7.world import FEATURES, PROTOCOL
 from virtlab.course.tasks import Difference, Run
 from virtlab.virtio.blk_layouts import BlkType
 from virtlab.virtio.layouts import SplitRings

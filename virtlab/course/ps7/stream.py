@@ -6,6 +6,7 @@ things: what the handler gave, whether one was wanted, and what kind of request 
 
 from __future__ import annotations
 
+from virtlab.course.given.world import ANSWERED
 from virtlab.course.ps7.stream_asks import (
     ASKED,
     EIGHT,
@@ -19,7 +20,6 @@ from virtlab.course.ps7.stream_asks import (
     replies,
     splits,
 )
-from virtlab.course.ps7.world import ANSWERED
 from virtlab.course.tasks import Case, Task
 from virtlab.virtio.vhost_user.layouts import MAX_PAYLOAD
 

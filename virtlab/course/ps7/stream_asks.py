@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from random import Random
 
 from virtlab.course.answers import Answer
+from virtlab.course.given.world import ANSWERED, REQUESTS
 from virtlab.course.ps3.machines import first, whole
-from virtlab.course.ps7.world import ANSWERED, REQUESTS
 from virtlab.course.tasks import Difference, Run, returned, same, shown
 from virtlab.virtio.layouts import packer
 from virtlab.virtio.vhost_user.layouts import (

@@ -6,6 +6,7 @@ may go on from one file to the next.
 
 from __future__ import annotations
 
+from virtlab.course.given.world import Region
 from virtlab.course.ps3.machines import all_of
 from virtlab.course.ps7.table_asks import (
     LAST,
@@ -21,7 +22,6 @@ from virtlab.course.ps7.table_asks import (
     raw,
     tables,
 )
-from virtlab.course.ps7.world import Region
 from virtlab.course.tasks import Case, Task
 
 PC: list[Region] = [

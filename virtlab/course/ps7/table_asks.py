@@ -18,8 +18,8 @@ from itertools import pairwise
 from random import Random
 
 from virtlab.course.answers import Answer
+from virtlab.course.given.world import Piece, Region
 from virtlab.course.ps3.machines import first
-from virtlab.course.ps7.world import Piece, Region
 from virtlab.course.tasks import Difference, Run, compare, returned, same, shown
 from virtlab.virtio.layouts import packer
 from virtlab.virtio.vhost_user.layouts import MAX_REGIONS, MEMORY, REGION

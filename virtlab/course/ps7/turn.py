@@ -161,7 +161,11 @@ TURN = Task(
             all_of(_turns(event=-1), _turns(event=0), _turns(event_idx=False)),
         ),
         Case("the next one rings", _woken),
-        Case("turn after turn", all_of(_again_and_again(True), _again_and_again(False))),
+        Case(
+            "turn after turn",
+            all_of(_again_and_again(True), _again_and_again(False)),
+            costs=True,
+        ),
         Case("as many as there are", _turns(3, 0, 1, 2, size=4)),
         Case("as many, no threshold", _turns(3, 0, 1, 2, size=4, event_idx=False)),
         Case("a guest that adds for ever", _endless),

@@ -59,12 +59,14 @@ class Bench(Guest):
         self._tell(told)
         before, old = self.ram.bytes.copy(), self.q.pushed
         at_least, alone = self.waiting, not (self.when or self.endless)
-        self.kicks = self.early = self.count = 0
+        self.kicks = self.early = self.count = self.wishes = 0
         yours = self.answer.call("turn", self.q, self.serve)
         if not (type(yours) is tuple and [type(one) for one in yours] == [bool, str]):
             said = shown(yours) + (": is there a return?" if yours is None else "")
             return Difference("(a bool, a word)", said, LOOK_TURN)
         state, heads = self._right(max(at_least, len(self.served)))
+        self.answer.note_cost("wishes", self.wishes, int(state == "sleep" and self.event_idx))
+        self.answer.note_cost("calls", int(yours[0]), int(self._wanted(old)))
         found = (
             self._work(heads, state, old)
             or self._state(yours[1], state)
@@ -133,14 +135,18 @@ class Bench(Guest):
         return Difference("no chain waits unnoticed", said, LOOK_RACE)
 
     def _call(self, yours: bool, old: int, state: str) -> Difference | None:
-        new, wanted = self.q.pushed, not self.load("flags") & 1
-        if self.event_idx:
-            wanted = need_event(self.load("used_event"), new & 0xFFFF, old & 0xFFFF)
-        right = new != old and wanted
+        right = self._wanted(old)
         if yours is right:
             return None
         look = LOOK_CALL if state in WELL else LOOK_TOLD
         return Difference(f"call {right}", f"call {yours}", look)
+
+    def _wanted(self, old: int) -> bool:
+        """Whether the driver wants to hear of what was pushed since `old`."""
+        new, wanted = self.q.pushed, not self.load("flags") & 1
+        if self.event_idx:
+            wanted = need_event(self.load("used_event"), new & 0xFFFF, old & 0xFFFF)
+        return new != old and wanted
 
     def _doorbell(self, state: str, alone: bool) -> Difference | None:
         """What it wants to hear of when it sleeps; and, with nobody else at work, not before."""

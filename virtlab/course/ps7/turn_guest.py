@@ -15,10 +15,11 @@ Source: virtio 1.3 2.7.7, 2.7.10, 2.7.13.4.
 from __future__ import annotations
 
 from virtlab.course.answers import Stopped
+from virtlab.course.given.rings import Written
+from virtlab.course.given.world import Ring
 from virtlab.course.ps3.machines import Memory
 from virtlab.course.ps4.avail_ring import buffers_of
-from virtlab.course.ps4.machines import BASE, Written, empty_ram
-from virtlab.course.ps7.world import Ring
+from virtlab.course.ps4.machines import BASE, empty_ram
 from virtlab.course.tasks import same
 from virtlab.memory import GuestMemory
 from virtlab.virtio.layouts import SplitRings, need_event
@@ -66,6 +67,7 @@ class Guest:
         self.heads: list[int] = []  # of all chains that were exposed
         self.done = self.kicks = self.count = 0
         self.served: list[int] = []
+        self.wishes = 0  # thresholds that were written
         self.early = 0  # chains that nobody had taken when a threshold was written
         pushed = start - in_flight
         parts = self.rings.desc, self.rings.avail, self.rings.used
@@ -115,6 +117,7 @@ class Guest:
 
     def wished(self) -> None:
         """The device writes its threshold."""
+        self.wishes += 1
         self.early = self.early or self.added - self.q.last_avail
 
     def _walk(self, head: int) -> list[Written] | str:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import cast
 
 from virtlab.backends.disk import Storage
-from virtlab.course.ps4.machines import DeviceSide, Written
+from virtlab.course.given.rings import DeviceSide, Written
 from virtlab.errors import GuestError
 from virtlab.memory import Dma
 from virtlab.virtio.blk import Agreed, VirtioBlk

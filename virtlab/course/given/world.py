@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from virtlab.backends.disk import Storage
-from virtlab.course.ps4.machines import DeviceSide, Written
+from virtlab.course.given.rings import DeviceSide, Written
 from virtlab.errors import DmaFault, GuestError
 from virtlab.memory import Dma
 from virtlab.virtio.blk import VirtioBlk
