@@ -75,6 +75,7 @@ def execute(notebook, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as profile:
         os.environ["IPYTHONDIR"] = profile  # nobody's own start-up files
         os.environ.setdefault("VIRTLAB_TIER", "recorded")  # what is stored is of no one machine
+        os.environ["VIRTLAB_PROGRESS"] = "off"  # no reader is at work here
         client = NotebookClient(
             notebook,
             timeout=CELL_SECONDS,
@@ -170,6 +171,7 @@ def with_stored_plots(new: str, old: str) -> str:
         for output, before in zip(cell.outputs, stored[cell.id].outputs, strict=False):
             if "image/png" in output.get("data", ()) and "image/png" in before.get("data", ()):
                 output.data["image/png"] = before.data["image/png"]
+                output.metadata = before.metadata  # the words of that plot
     return written(notebook)
 
 

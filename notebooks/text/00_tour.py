@@ -33,7 +33,7 @@ show.worlds()
 # %% [markdown]
 # ## Set-up: one PC
 #
-# `board` is a small PC: RAM, a serial port, a keyboard controller, interrupt controllers, a timer, a text screen. It is the machine of every lesson. Its serial port is a *UART*, a chip that sends bytes one after the other over a wire. At the far end of the wire is a terminal.
+# `board` is a small PC: RAM, a serial port, a keyboard controller, interrupt controllers, a timer, a text screen. It is the machine of the course; only lessons 19 to 21 put a server in its place. Its serial port is a *UART*, a chip that sends bytes one after the other over a wire. At the far end of the wire is a terminal.
 
 # %%
 board = machine.lesson_pc()
@@ -104,7 +104,7 @@ assert guest.terminal.text == "hello"      # the virtual UART's terminal
 assert board.terminal.text == "hello"      # the physical one got nothing new
 
 # %% [markdown]
-# An exit is not free. On the processors measured by [Agesen and others (USENIX ATC 2012, table 1)](https://www.usenix.org/conference/atc12/technical-sessions/presentation/agesen), one exit and the entry after it cost 784 cycles on a Sandy Bridge. That is the time of hundreds of ordinary instructions, before the VMM has done any work.
+# An exit is not free. [Agesen and others](https://www.usenix.org/conference/atc12/technical-sessions/presentation/agesen) measured one with the entry after it (USENIX ATC 2012, table 1). It took 784 cycles on a Sandy Bridge, 230 ns at its 3.4 GHz. That is the time of hundreds of ordinary instructions, before the VMM has done any work.
 
 # %%
 show.cost_table({"vm_exit": guest.exits})
@@ -134,7 +134,7 @@ assert guest.exits == before
 assert board.terminal.text == "hellohello"   # this time, the physical terminal
 
 # %% [markdown]
-# The guest now drives the hardware itself. It is as fast as the bare machine. The price: no other guest can have this UART. Lesson 09 is about this choice; lessons 19 to 21 are about hardware that softens it.
+# The guest now drives the hardware itself. It is as fast as the bare machine. The price: no other guest can have this UART. [Lesson 09](09_interception.ipynb) is about this choice; lessons 19 to 21 are about hardware that softens it.
 #
 # ## Round 4. What it is all for: to share, and to create
 #
@@ -186,7 +186,7 @@ show.trace_table(events)
 assert (nobody, straddle) == (0xFF, 0xFFFF)
 
 # %% [markdown]
-# ## Measure
+# ## Measure it
 #
 # With a question before each character, `n` characters cost `2n` exits. A UART has room for 16 characters. A driver that knows this asks once and then writes up to 16. So `n` characters cost `n + ceil(n / 16)` exits. We count both, and compare with the closed form.
 
@@ -209,7 +209,7 @@ assert one_by_one == 2 * 64
 assert by_fifo == 64 + 64 // 16
 
 # %% [markdown]
-# This is the first lesson about performance, and it comes back all through the course: **fewer, larger conversations.** Virtio, in lesson 12, takes it to its end.
+# This is the first thing to know about performance, and it comes back all through the course: **fewer, larger conversations.** Virtio, in [lesson 12](12_why_virtio.ipynb), takes it to its end.
 #
 # ## A world that is not ours
 #
@@ -230,7 +230,7 @@ show.Note(on_qemu())
 # %% [markdown]
 # ## How real systems do it
 #
-# On a real processor the `Cpu` is not an object, it is the silicon. The I/O bitmap is two pages of memory that the VMM prepares. An exit fills a structure in memory, and the VMM's loop reads it, as ours reads a record. KVM handles the exit inside Linux, or hands it to QEMU, which is an ordinary program with a model of each device. Our UART is such a model. Our model leaves out the noise on the wire. It does not leave out a register: it gave a recorded boot of Linux every answer that QEMU's gave, as you will see in lesson 01.
+# On a real processor the `Cpu` is not an object, it is the silicon. The I/O bitmap is two pages of memory that the VMM prepares. An exit fills a structure in memory, and the VMM's loop reads it, as ours reads a record. KVM handles the exit inside Linux, or hands it to QEMU, which is an ordinary program with a model of each device. Our UART is such a model. Our model leaves out the noise on the wire. It does not leave out a register: it gave a recorded boot of Linux every answer that QEMU's gave, as you will see in [lesson 01](01_port_io.ipynb).
 #
 # ## Quiz
 
@@ -239,8 +239,8 @@ show.Quiz([
     show.question(
         "In a virtual machine, what does the guest's driver notice of an exit?",
         ("Nothing, except that time has passed", "The VMM gives it the answer that a device would have given."),
-        ("An interrupt", "An interrupt comes from a device. An exit is between the processor and the VMM."),
-        ("An error code", "The guest asked for nothing unusual. It just read a port."),
+        ("An interrupt, whose handler then finds the value", "An interrupt comes from a device. An exit is between the processor and the VMM."),
+        ("An error code, so that it tries the access again", "The guest asked for nothing unusual. It read a port."),
     ),
     show.question(
         "In VT-x, a bit of the I/O bitmap is 1. What happens at that port?",
@@ -253,7 +253,7 @@ show.Quiz([
         "Why is a virtual machine's own, virtual UART useful, if a real one is faster?",
         ("Each of many guests can have one, on hardware that has one or none", "Share or create: the goal of I/O virtualization."),
         ("It is simpler to program", "It has the same registers, bit for bit."),
-        ("It needs no driver", "The guest runs the very same driver."),
+        ("It needs no driver in the guest", "The guest runs the very same driver."),
         place=1,
     ),
 ])
@@ -263,11 +263,18 @@ show.Quiz([
 #
 # A driver knows a few verbs, and not what stands below them. In a virtual machine each verb may exit to the VMM, which answers with a virtual device. Exits cost time, so good designs have few of them.
 #
-# **Read the code**, in this order: `virtlab/cpu.py` (the verbs), `virtlab/guest/uart.py` (the driver), `virtlab/vmm/vcpu.py` (where a verb becomes an exit).
+# **New terms**: [access](../docs/glossary.md#access), [all ones](../docs/glossary.md#all-ones), [board](../docs/glossary.md#board), [driver](../docs/glossary.md#driver), [entry](../docs/glossary.md#entry-vm-entry), [exit](../docs/glossary.md#exit-vm-exit), [guest](../docs/glossary.md#guest), [host](../docs/glossary.md#host), [I/O bitmap](../docs/glossary.md#i-o-bitmap), [KVM](../docs/glossary.md#kvm), [LSR](../docs/glossary.md#lsr), [port](../docs/glossary.md#port), [QEMU](../docs/glossary.md#qemu), [register](../docs/glossary.md#register), [THR](../docs/glossary.md#thr-thre), [trace](../docs/glossary.md#trace), [UART](../docs/glossary.md#uart), [vCPU](../docs/glossary.md#vcpu), [virtual device](../docs/glossary.md#virtual-device), [VMM](../docs/glossary.md#vmm).
 #
-# **Exercise**: the first task of [problem set 1](../exercises/ps01/ps01.ipynb), *decode an address*.
+# **Read the code**, in this order: [virtlab/cpu.py](../virtlab/cpu.py) (the verbs), [virtlab/guest/uart.py](../virtlab/guest/uart.py) (the driver), [virtlab/vmm/vcpu.py](../virtlab/vmm/vcpu.py) (where a verb becomes an exit).
 #
-# **Next**: [01, port-mapped I/O](01_port_io.ipynb). How does a byte get from a CPU to a device through a port?
+# **Exercise**: problem set 1, [task 1, *who answers at an address*](../exercises/ps01/ps01.ipynb#1.-Who-answers-at-an-address).
+#
+# **Next**: [lesson 01, port-mapped I/O](01_port_io.ipynb). How does a byte get from a CPU to a device through a port?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("00")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

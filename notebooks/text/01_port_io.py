@@ -265,7 +265,7 @@ received, hex(busy.cpu.inp(0x3FD))
 assert received == b"abcdefghijklmnop"
 
 # %% [markdown]
-# ## Measure: what decoding costs
+# ## Measure it: what decoding costs
 #
 # For ports: little decode logic. To recognize eight ports, a decoder compares the 13 upper of 16 address bits. The same eight registers in a 52-bit memory space need 49. Early PC cards compared only the lower 10 bits of a port's address, to save a chip. That saving lasts: the port space cannot grow past 65,536, and much of what is left answers twice.
 
@@ -291,20 +291,20 @@ show.Quiz([
     show.question(
         "Why does reading port 0x3F8 twice give two different values?",
         ("Each read takes one character out of the receiver", "Reading RBR has a side effect. So a debugger must not read ports just to look."),
-        ("The bus is unreliable", "Then nothing would work."),
+        ("The first read gives what was written last, the second what was received", "A written byte goes to THR. No read of the port gives it back."),
         ("The second read reaches port 0x3F9", "A one-byte read stays at its port."),
         place=1,
     ),
     show.question(
         "`inl` at port 0x3FD: which ports answer?",
         ("0x3FD to 0x400, so nobody: it leaves the UART", "0x400 is not the UART's. Here the whole access is refused, and reads all ones."),
-        ("0x3FD only", "`inl` reads four bytes: four ports."),
+        ("0x3FD only: a register of the UART has one byte", "`inl` reads four bytes: four ports."),
         ("0x3FC to 0x3FF, rounded down", "Nothing rounds an address for you."),
     ),
     show.question(
         "The driver set DLAB and was interrupted. The interrupt's handler prints a character. What happens?",
         ("The divisor changes: the line now has another speed", "Behind port 0x3F8 is DLL while DLAB is set. Real drivers hold a lock."),
-        ("The character waits", "The chip does not know that it is a character."),
+        ("The character waits until DLAB is clear", "The chip does not know that it is a character."),
         ("The UART raises an error", "It is a legal write."),
         place=1,
     ),
@@ -321,11 +321,18 @@ show.Quiz([
 #
 # A port is an address in a space of its own, reached by two instructions. What a port means can depend on the direction and on hidden state. Asking costs as much as doing, so a good driver asks rarely.
 #
-# **Read the code**, in this order: `virtlab/bus.py` (who answers), `virtlab/devices/uart/registers.py` (the declarations), `virtlab/devices/uart/device.py` (the decode).
+# **New terms**: [address decoder](../docs/glossary.md#address-decoder), [address space](../docs/glossary.md#address-space), [DLAB](../docs/glossary.md#dlab), [FIFO](../docs/glossary.md#fifo), [IIR](../docs/glossary.md#iir), [interrupt](../docs/glossary.md#interrupt), [IRQ line](../docs/glossary.md#irq-line), [overrun](../docs/glossary.md#overrun), [PIC](../docs/glossary.md#pic), [port-mapped I/O](../docs/glossary.md#port-mapped-i-o-pmio), [vector](../docs/glossary.md#vector).
 #
-# **Exercise**: tasks 2 to 4 of [problem set 1](../exercises/ps01/ps01.ipynb): print through a port, set the line, read a recorded boot.
+# **Read the code**, in this order: [virtlab/bus.py](../virtlab/bus.py) (who answers), [virtlab/devices/uart/registers.py](../virtlab/devices/uart/registers.py) (the declarations), [virtlab/devices/uart/device.py](../virtlab/devices/uart/device.py) (the decode).
 #
-# **Next**: [02, memory-mapped I/O](02_memory_mapped_io.ipynb). What changes when a device *is* memory?
+# **Exercise**: problem set 1, [task 2, *print through a port*](../exercises/ps01/ps01.ipynb#2.-Print-through-a-port), [task 3, *set the line*](../exercises/ps01/ps01.ipynb#3.-Set-the-line) and [task 4, *read a recorded boot*](../exercises/ps01/ps01.ipynb#4.-Read-a-recorded-boot).
+#
+# **Next**: [lesson 02, memory-mapped I/O](02_memory_mapped_io.ipynb). What changes when a device *is* memory?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("01")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

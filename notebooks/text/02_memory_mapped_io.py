@@ -142,7 +142,7 @@ kinds
 # %% [markdown]
 # The devices' share is two windows that the board keeps for PCI cards: nearly a gibibyte below 4 GiB, and 32 GiB far above. RAM may not be there, whether a card stands in the window or not. The other devices take few bytes, and they too decide where RAM may go.
 #
-# And each device must decode the *whole* address, or it would answer where it should not. Compare with lesson 01: 13 bits for eight ports.
+# And each device must decode the *whole* address, or it would answer where it should not. Compare with [lesson 01](01_port_io.ipynb): 13 bits for eight ports.
 
 # %%
 show.decode_picture(show.Range("UART, 8 ports", 0x3F8, 8, 16),
@@ -216,7 +216,7 @@ assert over_the_edge == nobody == 0xFFFF_FFFF
 # %% [markdown]
 # A real PC would cut the load over the edge in two. Our bus refuses an access that does not belong to one device as a whole, and says so in the trace; no real driver depends on it.
 #
-# ## Measure
+# ## Measure it
 #
 # Print the same 64 characters through three interfaces, and count what the guest's processor does to devices.
 
@@ -258,11 +258,11 @@ trapped, guest.exits - trapped, guest.screen.text(), board.screen.rows()[0]
 assert (trapped, guest.exits) == (1, 1)
 
 # %% [markdown]
-# Lesson 09 takes this apart.
+# [Lesson 09](09_interception.ipynb) takes this apart.
 #
 # ## How real systems do it
 #
-# On a PC of today nearly every device is memory-mapped, and the addresses are handed out at boot: that is PCI, lesson 04. Processors mark such pages "uncacheable", because a load from a cache would not reach the device. They also keep such accesses in order, which ordinary memory does not promise. A store to a device is *posted*: the processor does not wait for it. A load must wait until the answer has crossed the machine and come back. So drivers store much and load little. Our model has no caches and no reordering; lesson 15 shows what reordering does.
+# On a PC of today nearly every device is memory-mapped, and the addresses are handed out at boot: that is PCI, [lesson 04](04_pci.ipynb). Processors mark such pages "uncacheable", because a load from a cache would not reach the device. They also keep such accesses in order, which ordinary memory does not promise. A store to a device is *posted*: the processor does not wait for it. A load must wait until the answer has crossed the machine and come back. So drivers store much and load little. Our model has no caches and no reordering; [lesson 15](15_notifications.ipynb) shows what reordering does.
 #
 # ## Quiz
 
@@ -271,14 +271,14 @@ show.Quiz([
     show.question(
         "Why does setting one bit take one instruction through memory and several through ports?",
         ("Instructions such as OR can have memory as an operand, and no port", "Only IN and OUT reach a port, and only from AL, AX or EAX."),
-        ("Memory is faster", "Speed is not the point, and the device is accessed just as often."),
-        ("Ports have no bits", "The register is the same."),
+        ("An access to memory is faster than one to a port", "Speed is not the point, and the device is accessed as often."),
+        ("A register behind a port cannot be read back, so software keeps a copy", "Most can, LCR among them. The read is an instruction of its own, into AL."),
         place=1,
     ),
     show.question(
         "A PC has 4 GiB of RAM. Why can a 32-bit system use less than that?",
         ("Devices stand below 4 GiB, and RAM cannot be where they are", "The chip set can map the hidden RAM above 4 GiB, where 32 bits do not reach."),
-        ("The ROM copies itself over it", "The ROM is small, and it does not write."),
+        ("The firmware keeps that part for itself, and hides it from the system", "It keeps a few MiB, and says so in its memory map. Far more than that is missing."),
         ("The ports take the rest", "Ports are another address space."),
     ),
     show.question(
@@ -295,11 +295,18 @@ show.Quiz([
 #
 # A memory-mapped device is driven by any instruction that touches memory, in up to eight bytes at once. It pays with addresses, and with a decoder that compares all of them. What a device does at an address is still its own business: a load may change it, and a store may be ignored.
 #
-# **Read the code**, in this order: `virtlab/devices/text_screen.py` (a device that is memory), `virtlab/registers.py` (a device that is declared), `virtlab/devices/hpet/` (one of those).
+# **New terms**: [memory-mapped I/O](../docs/glossary.md#memory-mapped-i-o-mmio), [torn read](../docs/glossary.md#torn-read).
 #
-# **Exercise**: tasks 5 to 7 of [problem set 1](../exercises/ps01/ps01.ipynb): the same job through memory, the write rule, a device of your own.
+# **Read the code**, in this order: [virtlab/devices/text_screen.py](../virtlab/devices/text_screen.py) (a device that is memory), [virtlab/registers.py](../virtlab/registers.py) (a device that is declared), [virtlab/devices/hpet/block.py](../virtlab/devices/hpet/block.py) (one of those).
 #
-# **Next**: lesson 03, DMA. The device reads and writes memory by itself.
+# **Exercise**: problem set 1, [task 5, *the same job through memory*](../exercises/ps01/ps01.ipynb#5.-The-same-job-through-memory), [task 6, *the write rule*](../exercises/ps01/ps01.ipynb#6.-The-write-rule) and [task 7, *a device of your own*](../exercises/ps01/ps01.ipynb#7.-A-device-of-your-own).
+#
+# **Next**: [lesson 03, DMA](03_dma.ipynb). The device reads and writes memory by itself.
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("02")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

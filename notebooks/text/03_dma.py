@@ -67,7 +67,7 @@ assert count.by_dma == 0
 #
 # **Claim: with DMA the price no longer depends on the size.** The disk controller can make accesses to memory itself: it is a *bus master*. The driver writes a table that says where the bytes shall go, tells the bus master where the table is, and gives the command. Then it is free.
 #
-# The controller is a card on a bus. Lesson 04 shows how its ports are found; here we ask.
+# The controller is a card on a bus. [Lesson 04](04_pci.ipynb) shows how its ports are found; here we ask.
 
 # %%
 from virtlab.guest.pci import find
@@ -116,7 +116,7 @@ gathered = b"".join(board.cpu.read(gpa, length) for gpa, length in pieces)
 assert gathered == disk.read(7, 2)
 
 # %% [markdown]
-# The table is memory, and the driver wrote it. So we can read it back, and draw it from its own bytes. Each entry has eight: where, how many, and a bit that says "the last one".
+# The table is memory, and the driver wrote it. So we can read it back, and draw it from its own bytes. Each entry is a *physical region descriptor*, PRD, of eight bytes: where, how many, and a bit that says "the last one".
 
 # %%
 import numpy as np
@@ -259,7 +259,7 @@ board.cpu.read(0x50000, 8)
 # %% [markdown]
 # No trap, no fault, no message. For a VMM this is the whole difficulty of DMA: a guest that may program a card could reach *any* memory of the host. Lessons 10 and 19 are about that.
 #
-# ## Measure
+# ## Measure it
 #
 # Count the processor's accesses for 1 to 8 sectors. The thick marks are the formulas: 7 for the command and 259 a sector with words of 2 bytes; 7 and 131 with words of 4; 18 for DMA, whatever the size.
 
@@ -291,7 +291,7 @@ show.Quiz([
     show.question(
         "What does the processor still do when a disk reads by DMA?",
         ("It writes a table and the command, and handles one interrupt", "All of it is independent of how many bytes move."),
-        ("Nothing", "Somebody must say which sectors and where to."),
+        ("Nothing: the controller finds the next request in memory by itself", "Somebody must tell it which sectors, and where to."),
         ("It copies the sector from the device's buffer", "That is programmed I/O."),
         place=1,
     ),
@@ -299,12 +299,12 @@ show.Quiz([
         "Why does a network card need buffers before a frame comes?",
         ("The frame comes when the sender wants, and the card must have somewhere to put it", "Without a free descriptor the frame is lost, and the card counts it as missed."),
         ("Because the driver must not sleep", "It may sleep; the interrupt wakes it."),
-        ("Because frames are larger than its registers", "Size is not the point: it is who decides when."),
+        ("Because the card itself has room for one frame only, and the next would overwrite it", "Cards have room for several. However many: the sender decides when they come."),
     ),
     show.question(
         "A guest may program a disk controller, and the VMM does not look at the table. What can the guest reach?",
         ("Any memory that the controller can reach", "The table holds addresses, and the card believes them. Lesson 10 checks them, lesson 19 lets hardware do it."),
-        ("Only its own memory", "Nothing translates or checks the addresses in the table."),
+        ("Only its own memory, as it has no addresses of any other", "It can write any number into the table. Nothing translates or checks it."),
         ("Only the disk", "The disk is one end; the other is memory."),
         place=2,
     ),
@@ -312,7 +312,7 @@ show.Quiz([
         "One piece of 8 KiB begins 4 KiB below a multiple of 64 KiB. What does the IDE driver write?",
         ("Two entries of 4 KiB", "A region may not cross the boundary, so the driver cuts it there."),
         ("One entry of 8 KiB", "The counter of the chip would run over inside its 64 KiB."),
-        ("Two commands", "One command follows the table to its end."),
+        ("Two commands, one for each side of the boundary", "One command follows the table to its end."),
         place=1,
     ),
 ])
@@ -322,11 +322,18 @@ show.Quiz([
 #
 # Programmed I/O costs the processor an access a word. DMA costs a table and a command, and the device moves the bytes itself. Software starts synchronous DMA; a device starts asynchronous DMA, into buffers that it was given before.
 #
-# **Read the code**, in this order: `virtlab/guest/ata.py` (the same command by both ways), `virtlab/devices/ata/bus_master.py` (a DMA engine in a hundred lines), `virtlab/guest/e1000/rings.py` (two rings of buffers).
+# **New terms**: [bounce buffer](../docs/glossary.md#bounce-buffer), [bus master](../docs/glossary.md#bus-master), [descriptor ring](../docs/glossary.md#descriptor-ring), [DMA](../docs/glossary.md#dma-asynchronous), [DMA](../docs/glossary.md#dma-direct-memory-access), [DMA](../docs/glossary.md#dma-synchronous), [double buffering](../docs/glossary.md#double-buffering), [poll](../docs/glossary.md#poll), [PRD](../docs/glossary.md#prd-physical-region-descriptor), [programmed I/O](../docs/glossary.md#programmed-i-o-pio), [scatter-gather](../docs/glossary.md#scatter-gather).
 #
-# **Exercise**: tasks 6 and 7 of [problem set 2](../exercises/ps02/ps02.ipynb): a disk read by a region table, and a transmit ring.
+# **Read the code**, in this order: [virtlab/guest/ata.py](../virtlab/guest/ata.py) (the same command by both ways), [virtlab/devices/ata/bus_master.py](../virtlab/devices/ata/bus_master.py) (a DMA engine in a hundred lines), [virtlab/guest/e1000/rings.py](../virtlab/guest/e1000/rings.py) (two rings of buffers).
 #
-# **Next**: lesson 04, PCI. How does software find the cards, and who gives them their addresses?
+# **Exercise**: problem set 2, [task 6, *read the disk without the processor*](../exercises/ps02/ps02.ipynb#6.-Read-the-disk-without-the-processor) and [task 7, *send through a network card*](../exercises/ps02/ps02.ipynb#7.-Send-through-a-network-card).
+#
+# **Next**: [lesson 04, PCI](04_pci.ipynb). How does software find the cards, and who gives them their addresses?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("03")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

@@ -331,11 +331,18 @@ show.Quiz([
 #
 # A PCI function is found by its place, says by itself what it is and how much it needs, and is told where to answer. Bridges make a tree of the buses; a range of numbers and three windows are all that they know about it. Whoever emulates a PCI card must emulate the silence of the empty slots too.
 #
-# **Read the code**, in this order: `virtlab/guest/pci.py` (the scan), `virtlab/pci/bus.py` (who claims a request), `virtlab/pci/config.py` (the registers, declared once).
+# **New terms**: [ACPI table](../docs/glossary.md#acpi-table), [BAR](../docs/glossary.md#bar-base-address-register), [bridge](../docs/glossary.md#bridge), [bus](../docs/glossary.md#bus-pci), [CONFIG_ADDRESS](../docs/glossary.md#config-address-config-data), [configuration space](../docs/glossary.md#configuration-space), [depth first](../docs/glossary.md#depth-first), [device](../docs/glossary.md#device-function-pci), [enumeration](../docs/glossary.md#enumeration), [INTA# to INTD#](../docs/glossary.md#inta-to-intd), [master abort](../docs/glossary.md#master-abort), [PCI-ISA bridge](../docs/glossary.md#pci-isa-bridge), [secondary](../docs/glossary.md#secondary-subordinate-bus), [subtractive decoding](../docs/glossary.md#subtractive-decoding), [type 0](../docs/glossary.md#type-0-type-1-request), [window](../docs/glossary.md#window).
 #
-# **Exercise**: tasks 1 to 4 of [problem set 2](../exercises/ps02/ps02.ipynb): the address of a register, the size of a BAR, the scan, and a fault to find.
+# **Read the code**, in this order: [virtlab/guest/pci.py](../virtlab/guest/pci.py) (the scan), [virtlab/pci/bus.py](../virtlab/pci/bus.py) (who claims a request), [virtlab/pci/config.py](../virtlab/pci/config.py) (the registers, declared once).
 #
-# **Next**: [05, PCI Express](05_pci_express.ipynb). The same cards without a shared wire.
+# **Exercise**: problem set 2, [task 1, *the address of a register*](../exercises/ps02/ps02.ipynb#1.-The-address-of-a-register), [task 2, *size a BAR*](../exercises/ps02/ps02.ipynb#2.-Size-a-BAR), [task 3, *scan the buses*](../exercises/ps02/ps02.ipynb#3.-Scan-the-buses) and [task 4, *find the fault*](../exercises/ps02/ps02.ipynb#4.-Find-the-fault).
+#
+# **Next**: [lesson 05, PCI Express](05_pci_express.ipynb). The same cards without a shared wire.
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("04")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

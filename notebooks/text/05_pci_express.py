@@ -20,7 +20,7 @@
 # %% [markdown]
 # ## The picture
 #
-# The same cards as in lesson 04, another way to them. PCI Express is *point to point*: a *link* has two ends, and no third. The *root complex* makes requests for the processor. A *root port* is where a link leaves it. A *switch* makes several links of one. A card at the end of a link is an *endpoint*. A *PCIe-PCI bridge* leads to a bus of the old kind. What sits on bus 00 itself has no link; it is *integrated* into the root complex.
+# The same cards as in [lesson 04](04_pci.ipynb), another way to them. PCI Express is *point to point*: a *link* has two ends, and no third. The *root complex* makes requests for the processor. A *root port* is where a link leaves it. A *switch* makes several links of one. A card at the end of a link is an *endpoint*. A *PCIe-PCI bridge* leads to a bus of the old kind. What sits on bus 00 itself has no link; it is *integrated* into the root complex.
 
 # %%
 from virtlab import machine, show
@@ -305,7 +305,7 @@ assert list(overhead.values()) == [20 * 4096 // size for size in sizes]
 # %% [markdown]
 # ## An outlook: functions that are light
 #
-# Below is the dump of lesson 04 again, at its disk controller. The extended capability at 0x120 says that the card can be many: *SR-IOV*. `TOTAL_VFS` is how many *virtual functions* it can make, `FIRST_VF_OFFSET` and `VF_STRIDE` say at which places. Lesson 21 hands them to virtual machines.
+# Below is the dump of lesson 04 again, at its disk controller. The extended capability at 0x120 says that the card can be many: *SR-IOV*. `TOTAL_VFS` is how many *virtual functions* it can make, `FIRST_VF_OFFSET` and `VF_STRIDE` say at which places. [Lesson 21](21_sriov.ipynb) hands them to virtual machines.
 
 # %%
 show.ConfigView(example(), start=("06:00.0", 0x12E))
@@ -313,7 +313,7 @@ show.ConfigView(example(), start=("06:00.0", 0x12E))
 # %% [markdown]
 # ## How real systems do it
 #
-# Real links have two more layers below the packets: one numbers and repeats them until they arrive whole, one turns bits into signals. They have credits, so that no sender floods a receiver, and they keep several requests on the way at once. Our model does one request after the other and shows only the packets. Firmware sets the same Max_Payload_Size along a whole path, because a packet that is too long is an error. Linux puts all devices that could reach each other without ACS into one *IOMMU group*, and gives a group to one virtual machine only. QEMU's `q35` board has a PCI Express root complex, its older `pc` board has none. No link is simulated there; the tree is only for the software. On our board an MSI ends at the root complex, for the board has no local APIC yet.
+# Real links have two more layers below the packets: one numbers and repeats them until they arrive whole, one turns bits into signals. They have credits, so that no sender floods a receiver, and they keep several requests on the way at once. Our model does one request after the other and shows only the packets. Firmware sets the same Max_Payload_Size along a whole path, because a packet that is too long is an error. Linux puts all devices that could reach each other without ACS into one group, and gives a group to one virtual machine only (lesson 21). QEMU's `q35` board has a PCI Express root complex, its older `pc` board has none. No link is simulated there; the tree is only for the software. On our board an MSI ends at the root complex, for the board has no local APIC yet.
 #
 # ## Quiz
 
@@ -342,8 +342,8 @@ show.Quiz([
     show.question(
         "A card has written its data and then interrupts by MSI. Why can the driver trust that the data is in memory?",
         ("It is a posted write behind the posted writes of the data, and cannot overtake them", "When it arrives, the data has arrived."),
-        ("It is sent twice", "It is sent once."),
-        ("The processor waits for it", "Nobody waits for a posted write."),
+        ("The card waits for the completion of its data before it interrupts", "A posted write has no completion to wait for."),
+        ("The processor empties the link before it runs the handler", "It does no such thing. The order of the link is enough."),
     ),
 ])
 
@@ -352,11 +352,18 @@ show.Quiz([
 #
 # PCI Express replaced the wires and kept the software: links are buses, ports are bridges, configuration space is the same and longer. Every access and every interrupt is a packet that can be counted. A switch may route between cards, and whoever shares the machine must know about it.
 #
-# **Read the code**, in this order: `virtlab/pci/tlp.py` (the packets), `virtlab/pci/express.py` (ports and switches), `virtlab/pci/root.py` (who speaks for the processor).
+# **New terms**: [ACS](../docs/glossary.md#acs), [byte enables](../docs/glossary.md#byte-enables), [capability](../docs/glossary.md#capability), [completion](../docs/glossary.md#completion), [ECAM](../docs/glossary.md#ecam), [endpoint](../docs/glossary.md#endpoint), [extended capability](../docs/glossary.md#extended-capability), [link](../docs/glossary.md#link), [Max_Payload_Size](../docs/glossary.md#max-payload-size), [MSI](../docs/glossary.md#msi-msi-x), [non-posted](../docs/glossary.md#non-posted), [PCIe-PCI bridge](../docs/glossary.md#pcie-pci-bridge), [peer to peer](../docs/glossary.md#peer-to-peer), [posted](../docs/glossary.md#posted), [Read Completion Boundary](../docs/glossary.md#read-completion-boundary), [requester ID](../docs/glossary.md#requester-id), [root complex](../docs/glossary.md#root-complex), [root port](../docs/glossary.md#root-port), [SR-IOV](../docs/glossary.md#sr-iov), [switch](../docs/glossary.md#switch), [tag](../docs/glossary.md#tag), [TLP](../docs/glossary.md#tlp-transaction-layer-packet), [virtual function](../docs/glossary.md#virtual-function).
 #
-# **Exercise**: task 5 of [problem set 2](../exercises/ps02/ps02.ipynb), *who answers whom*. Tasks 3 and 4 run on this board too.
+# **Read the code**, in this order: [virtlab/pci/tlp.py](../virtlab/pci/tlp.py) (the packets), [virtlab/pci/express.py](../virtlab/pci/express.py) (ports and switches), [virtlab/pci/root.py](../virtlab/pci/root.py) (who speaks for the processor).
 #
-# **Next**: lesson 06, three places where I/O can be cut: the system call, the driver call, the I/O operation.
+# **Exercise**: problem set 2, [task 5, *who answers whom*](../exercises/ps02/ps02.ipynb#5.-Who-answers-whom). Tasks 3 and 4 run on this board too.
+#
+# **Next**: [lesson 06, where to virtualize](06_where_to_virtualize.ipynb). I/O can be cut at three places: the system call, the driver call, the I/O operation.
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("05")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

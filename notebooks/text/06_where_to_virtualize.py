@@ -33,7 +33,7 @@ show.layer_journey({}, Choice(size=4096))
 #
 # ## Round 1. One write, on the bare machine
 #
-# We need a guest with all its layers. This one is small and complete: an application, a kernel with system calls, a file system, and a block driver for lesson 03's disk.
+# We need a guest with all its layers. This one is small and complete: an application, a kernel with system calls, a file system, and a block driver for [lesson 03](03_dma.ipynb)'s disk.
 
 # %%
 from virtlab.guest.ata import AtaDriver
@@ -315,7 +315,7 @@ show.bars("64 KiB: about so many µs", large, "µs")
 #
 # ## How real systems do it
 #
-# Most VMMs cut at the bottom, for it asks nothing of the guest: QEMU's disks and network cards are device models. They are kinder than ours. A real driver moves a sector by `REP OUTSW`, one instruction, and a VMM may take the whole string in one exit. Drivers that know the VMM are common as well: Xen's front-ends, VMware's PVSCSI, and virtio, which lessons 12 to 17 are about. They share a ring of requests, so that many requests need one call. The top is cut by sandboxes. gVisor takes each system call of a program and serves it by a kernel of its own. The first Windows Subsystem for Linux did so for Linux programs; the second runs a real Linux kernel in a VM, because the meaning of all those calls was too much to copy. Our kernel has one process, no paging and no cache. A real `write` returns when the bytes are in the kernel's cache; the disk follows later, with larger blocks.
+# Most VMMs cut at the bottom, for it asks nothing of the guest: QEMU's disks and network cards are device models. They are kinder than ours. A real driver moves a sector by `REP OUTSW`, one instruction, and a VMM may take the whole string in one exit. Drivers that know the VMM are common as well: Xen's drivers for disks and network cards, VMware's PVSCSI, and virtio, which lessons 12 to 17 are about. They share a ring of requests, so that many requests need one call. The top is cut by sandboxes. gVisor takes each system call of a program and serves it by a kernel of its own. The first Windows Subsystem for Linux did so for Linux programs; the second runs a real Linux kernel in a VM, because the meaning of all those calls was too much to copy. Our kernel has one process, no paging and no cache. A real `write` returns when the bytes are in the kernel's cache; the disk follows later, with larger blocks.
 #
 # ## Quiz
 
@@ -325,27 +325,27 @@ show.Quiz([
         "A VMM must run an old operating system that nobody can change. Where does it cut?",
         ("At the I/O operation", "The guest finds the devices it knows. All the work is in the device model."),
         ("At the driver call", "That needs a driver of yours in a system that you cannot change."),
-        ("At the system call", "It could, but it had to know all calls of that system, and what they mean."),
+        ("At the system call, whose numbers are documented", "It could, but it had to know all calls of that system, and what they mean."),
         place=2,
     ),
     show.question(
         "Why is one hypercall enough for 64 KiB, and one trapped OUT is not?",
         ("The hypercall carries an address, and the VMM fetches the data", "An OUT carries the datum itself, 2 bytes of it. DMA is cheap for the same reason."),
         ("VMCALL is a faster instruction", "Both exit, and an exit costs about the same."),
-        ("The para-virtual driver compresses the data", "It moves the same bytes."),
+        ("The hypercall exits once for each page, and not once for each word", "It exits once for all 16 pages."),
     ),
     show.question(
         "The VMM has cut at the system call. The guest's own `ls`, served by the kernel, shows an old length. Why?",
         ("The kernel has its own picture of the directory, and nobody told it", "The shadow routines changed the disk behind its back."),
-        ("The exit was lost", "Nothing was lost. The bytes are on the disk."),
-        ("The disk is slow", "It is up to date. The kernel does not look."),
+        ("The kernel's read was not shown to the VMM, and found nothing", "The kernel did not read at all: it had a picture already."),
+        ("The shadow routine has not yet written the directory", "It has. The disk is up to date, and the kernel does not look."),
         place=1,
     ),
     show.question(
         "A guest by PIO: 2,064 exits for 8 sectors. Which change saves the most?",
         ("Another block driver: DMA, or a hypercall", "From 2,064 to 15, or to 1."),
         ("A processor whose exits cost half", "That saves half. The driver saves 99 of 100."),
-        ("Larger sectors", "The words stay as many."),
+        ("Larger sectors, so that each command moves more", "The words stay as many, and each word is an exit."),
         place=1,
     ),
 ])
@@ -353,13 +353,20 @@ show.Quiz([
 # %% [markdown]
 # ## Take away
 #
-# The higher the cut, the fewer the exits, for a whole intention passes in one. The higher the cut, the more the VMM must know: registers, then a request of its own, then a whole operating system. Full virtualization pays with exits, para-virtualization with a driver; cutting at the system call pays with an operating system in the VMM.
+# The higher the cut, the fewer the exits, for a whole intention passes in one. The higher the cut, the more the VMM must know: registers, then a request of its own, then a whole operating system. A device model pays with exits, a para-virtual driver with somebody's work on it, and a cut at the system call with an operating system in the VMM.
 #
-# **Read the code**, in this order: `virtlab/guest/kernel.py` (the layers), `virtlab/vmm/hypercalls.py` (one request, checked), `virtlab/vmm/syscalls.py` (a call that never arrives).
+# **New terms**: [copy](../docs/glossary.md#copy), [device model](../docs/glossary.md#device-model), [hypercall](../docs/glossary.md#hypercall), [I/O component](../docs/glossary.md#i-o-component), [para-virtual driver](../docs/glossary.md#para-virtual-driver), [shadow I/O routine](../docs/glossary.md#shadow-i-o-routine), [system call](../docs/glossary.md#system-call), [system-call interception](../docs/glossary.md#system-call-interception).
 #
-# **Exercise**: task 1 of [problem set 3](../exercises/ps03/ps03.ipynb): count one request at three layers, and serve it at two of them.
+# **Read the code**, in this order: [virtlab/guest/kernel.py](../virtlab/guest/kernel.py) (the layers), [virtlab/vmm/hypercalls.py](../virtlab/vmm/hypercalls.py) (one request, checked), [virtlab/vmm/syscalls.py](../virtlab/vmm/syscalls.py) (a call that never arrives).
 #
-# **Next**: lesson 07, the device model. Who answers all those exits, and where does it live?
+# **Exercise**: problem set 3, [task 1, *one request at three layers*](../exercises/ps03/ps03.ipynb#1.-One-request-at-three-layers).
+#
+# **Next**: [lesson 07, device model](07_device_model.ipynb). Who answers all those exits, and where does it live?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("06")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

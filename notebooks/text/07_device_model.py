@@ -47,7 +47,7 @@ guest = machine.lesson_vm(board)
 #
 # **Claim: a device model emulates four interfaces: ports, registers in memory, DMA and interrupts.** The VMM intercepts an operation and passes it on. The model is an object with two verbs, `read` and `write`. It is given a way to memory and an interrupt line. Nothing in it knows a VMM.
 #
-# The teaching device has three of the four; a UART has the ports. We put both inside the VMM, and let the drivers of lessons 01 and 04 use them.
+# The teaching card `edu` of [lesson 04](04_pci.ipynb) has three of the four; a UART has the ports. We put both inside the VMM, and let the drivers of lessons 01 and 04 use them.
 
 # %%
 from virtlab.guest.edu import EduDriver
@@ -96,7 +96,7 @@ assert uart.printed == "Ahello"
 assert operation.exits == 1 + len("hello")
 
 # %% [markdown]
-# Discovery is lesson 08, interception is lesson 09. Here we stay with the third task: the device itself, and where it lives.
+# Discovery is [lesson 08](08_discovery.ipynb), interception is [lesson 09](09_interception.ipynb). Here we stay with the third task: the device itself, and where it lives.
 
 # %% [markdown] tags=["topic:S13"]
 # ## Round 3. Two homes
@@ -241,7 +241,7 @@ ata.close()
 #
 # For each interrupt the guest's handler masks, ends and unmasks at the interrupt controller, and the VMM asks it for the vector. **Claim: the home of the interrupt controller matters more than that of the device.** ARMvisor, a VMM for ARM, taught this lesson (Ding and others, Linux Symposium 2012). KVM has the same choice and calls it the *in-kernel irqchip*.
 #
-# One key at a UART that is served. Five exits: `HLT`, mask, EOI, the character, unmask.
+# One key at a UART that is served. Five exits: `HLT`, mask, end of interrupt (EOI), the character, unmask.
 
 # %%
 from virtlab.vmm import irqchip
@@ -272,15 +272,15 @@ assert [irqchip.total(each).switches for each in (steps, served, apart)] == [12,
 # %% [markdown]
 # The last bar is the surprise. The UART is inside the VMM, and still the interrupt costs more than any: the VMM must now carry each change of the UART's line *into* the service. So a controller far away makes every device slow, also the near ones.
 #
-# ## Measure
+# ## Measure it
 #
 # The closed forms. Let *s* be 1 if the device is served, *c* if the controller is.
 #
 # | what | exits | world switches | virtual time, ns |
 # |---|---|---|---|
-# | one access | 1 | 2 + 2*s* | 230 + 7600*s* |
+# | one access | 1 | 2 + 2*s* | 230 + 7,600*s* |
 # | the same, posted | 1 | 2 | 230 |
-# | one interrupt of a UART | 5 | 10 + 2*s* + 8*c* + 4 if *c* and not *s* | 230 an exit, 3800 a switch beyond |
+# | one interrupt of a UART | 5 | 10 + 2*s* + 8*c* + 4 if *c* and not *s* | 230 an exit, 3,800 a switch beyond |
 #
 # A sector by programmed I/O is 264 accesses. Inside the VMM they take 61 µs of switching, in a service 2.07 ms.
 
@@ -291,11 +291,11 @@ assert sector["service"] == (264, 1056, 264 * (EXIT + 2 * SWITCH))
 show.bars("A sector, word by word", {home: cost.switches for home, cost in sector.items()}, "world switches")
 
 # %% [markdown]
-# Hardware's figures lie in this range. On a Xeon, KVM needs 1,300 cycles for an exit and entry with nothing in between, and 2,384 for an access to the interrupt controller in its kernel (Dall and others, ISCA 2016, table 2). Newer controllers take the guest's EOI with no exit at all.
+# Hardware's figures lie in this range. On a Xeon, KVM needs 1,300 cycles for an exit and entry with nothing in between. An access to the interrupt controller in its kernel takes 2,384 (Dall and others, ISCA 2016, table 2). Newer controllers take the guest's EOI with no exit at all.
 #
 # ## How real systems do it
 #
-# Xen and Hyper-V keep little more than interrupt controllers and timers in the hypervisor; a process in a privileged virtual machine has the other models. With KVM the VMM is in two parts. The kernel takes the exits, and a process, QEMU, has the device models. So an access costs a switch to user mode, but not to another process: the price is between our two. QEMU can also move a device into a process of its own (`x-remote`, vhost-user), and then it does what this lesson did: sockets, shared memory, `eventfd`. KVM's doorbell is `KVM_IOEVENTFD`, its bell `KVM_IRQFD`; both are heard in the kernel, so that QEMU's main thread may sleep. `KVM_CREATE_IRQCHIP` puts the interrupt controllers into the kernel. `KVM_CAP_SPLIT_IRQCHIP` keeps only the local APIC there, which is asked at every interrupt, and leaves the rest outside, where a bug does less harm. vhost-user has a region of shared memory for requests in flight, so that a restarted back-end can finish them; ours reports them as failed. Our service runs one request at a time, and its processor is always free when it is rung.
+# Xen and Hyper-V keep little more than interrupt controllers and timers in the hypervisor; a process in a privileged virtual machine has the other models. With KVM the VMM is in two parts. The kernel takes the exits, and a process, QEMU, has the device models. So an access costs a switch to user mode, but not to another process: the price is between our two. QEMU can also move a device into a process of its own (`x-remote`, vhost-user), and then it does what this lesson did: sockets, shared memory, `eventfd`. KVM's doorbell is `KVM_IOEVENTFD`, its bell `KVM_IRQFD`; both are heard in the kernel, so that QEMU's main thread may sleep. `KVM_CREATE_IRQCHIP` puts the interrupt controllers into the kernel. `KVM_CAP_SPLIT_IRQCHIP` keeps only the local APIC there, which is asked at every interrupt, and leaves the rest outside, where a bug does less harm. vhost-user notes the requests that were not answered in shared memory, so that a restarted process can finish them ([lesson 22](22_real_linux.ipynb)); ours reports them as failed. Our service runs one request at a time, and its processor is always free when it is rung.
 #
 # ## Quiz
 
@@ -305,26 +305,26 @@ show.Quiz([
         "Which of these can a VMM post without waiting for the service?",
         ("The write that starts a device", "It has no result. What comes of it is told later, by an interrupt."),
         ("A read of a status register", "The guest's instruction needs the value before it can end."),
-        ("Every write", "Only where nothing overtakes it. A write that lowers an interrupt line must have done so before the guest enables interrupts again."),
+        ("Every write, for a write has no result", "Only where nothing overtakes it. A write that lowers an interrupt line must have done so before the guest enables interrupts again."),
         place=1,
     ),
     show.question(
         "What do you get for the price of a device in its own process?",
         ("A bug or an attack in the device model ends there: the VMM and its other guests go on", "Most of the holes found in VMMs are in device models. A process can be sandboxed, killed and restarted."),
-        ("Faster DMA", "Its DMA is as fast as from inside: the memory is the same."),
-        ("Fewer exits", "The exits are the same. What is added are switches behind them."),
+        ("Faster DMA: another process moves data while the VMM handles exits", "Its DMA is as fast as from inside: the memory is the same."),
+        ("Fewer exits: the process answers the guest without the VMM", "The exits are the same. What is added are switches behind them."),
     ),
     show.question(
         "A guest sleeps for its disk, and the disk's service dies. Why must the VMM raise the disk's interrupt?",
         ("The guest would sleep on: nobody else will wake it", "A driver that sleeps looks at STATUS only after an interrupt."),
         ("To let the guest restart the service", "The guest does not know that there is a service."),
-        ("Because the write has succeeded", "It has not. STATUS says so, once the guest looks."),
+        ("Because the data may have reached the disk before that", "Perhaps it has. STATUS says what is known of it, once the guest looks."),
         place=2,
     ),
     show.question(
         "The device models are in a service, and you may move one of them into the kernel. Which one?",
         ("The interrupt controller", "Every device's interrupt asks it four or five times."),
-        ("The disk", "With DMA it is asked a few times a command. Its doorbell can be posted."),
+        ("The disk, which moves the most bytes", "With DMA it is asked a few times a command. Its doorbell can be posted."),
         ("The UART", "It is slow in itself, and rarely asked."),
         place=1,
     ),
@@ -335,11 +335,18 @@ show.Quiz([
 #
 # A device model emulates ports, memory, DMA and interrupts, and can live inside the VMM or in a process: 2 world switches an access, or 4. Shared memory and bells make a service nearly as cheap, because little is left to ask. The interrupt controller is asked by everybody's interrupts, so it lives where the exits arrive.
 #
-# **Read the code**, in this order: `virtlab/vmm/placement.py` (two homes, one function), `virtlab/vmm/service/server.py` (a device's process in a page), `virtlab/vmm/service/remote.py` (what the guest sees when nobody answers).
+# **New terms**: [bell](../docs/glossary.md#bell-eventfd), [device service](../docs/glossary.md#device-service), [doorbell](../docs/glossary.md#doorbell), [EOI](../docs/glossary.md#eoi), [in-kernel irqchip](../docs/glossary.md#in-kernel-irqchip), [posted](../docs/glossary.md#posted-doorbell), [world switch](../docs/glossary.md#world-switch).
 #
-# **Exercise**: task 2 of [problem set 3](../exercises/ps03/ps03.ipynb): a model in another process, with as few switches as it can have.
+# **Read the code**, in this order: [virtlab/vmm/placement.py](../virtlab/vmm/placement.py) (two homes, one function), [virtlab/vmm/service/server.py](../virtlab/vmm/service/server.py) (a device's process in a page), [virtlab/vmm/service/remote.py](../virtlab/vmm/service/remote.py) (what the guest sees when nobody answers).
 #
-# **Next**: lesson 08, discovery. How does a guest find a device that was never there?
+# **Exercise**: problem set 3, [task 2, *a model in another process*](../exercises/ps03/ps03.ipynb#2.-A-model-in-another-process).
+#
+# **Next**: [lesson 08, discovery](08_discovery.ipynb). How does a guest find a device that was never there?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("07")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

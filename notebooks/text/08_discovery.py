@@ -103,7 +103,7 @@ show.PresetLab()
 # %% [markdown] tags=["topic:S16"]
 # ## Round 3. A bus is a behaviour
 #
-# PCI devices are *enumerable*: there is a method to find them, and lesson 04 walked it. The guest knows two ports, 0xCF8 and 0xCFC, and asks every place on every bus.
+# PCI devices are *enumerable*: there is a method to find them, and [lesson 04](04_pci.ipynb) walked it. The guest knows two ports, 0xCF8 and 0xCFC, and asks every place on every bus.
 #
 # So let the VMM preset these numbers as well. We take a photograph: the bytes of every function's configuration space, as firmware left them. **Claim: all functions are found, and nearly everything else is wrong.**
 
@@ -182,7 +182,7 @@ show.bars(f"Exits for {len(text)} characters", counts, "exits",
 assert counts == {"UART": 2 * len(text), "debug console": len(text)}
 
 # %% [markdown]
-# Half the exits, because the interface was made for a VMM. Remember this thought: lesson 12 takes it to its end, with one exit for a thousand requests.
+# Half the exits, because the interface was made for a VMM. Remember this thought: [lesson 12](12_why_virtio.ipynb) takes it to its end, with one exit for a thousand requests.
 #
 # The second one is younger, and enumerable: *pvpanic*. A kernel that crashes tells its VMM. No hardware would care, so none ever had such a register. It is a PCI function, `1b36:0011`. The VMM plugs it in.
 
@@ -241,7 +241,7 @@ assert sum(cost.values()) == fresh.exits
 assert cost["real-time clock"] == 2                        # one OUT for the index, one IN
 
 # %% [markdown]
-# At 230 ns an exit (lesson 00) all of it is under a millisecond. A VMM for tiny machines that must start in milliseconds leaves the buses out: Firecracker has no PCI by default, and tells the guest on the kernel's command line where its devices are.
+# At 230 ns an exit ([lesson 00](00_tour.ipynb)) all of it is under a millisecond. A VMM for tiny machines that must start in milliseconds leaves the buses out: Firecracker has no PCI by default, and tells the guest on the kernel's command line where its devices are.
 #
 # ## How real systems do it
 #
@@ -255,7 +255,7 @@ show.Quiz([
         "A guest reads the status at port 0x64 and gets 0xff. What does it conclude?",
         ("There is no controller", "All ones is what an empty bus gives, and no working controller shows it."),
         ("The controller is busy", "Busy is bit 1 alone, with the others at their usual values."),
-        ("The VMM has crashed", "The VMM answered: it has no device there."),
+        ("The keyboard is locked, so all its bits are set", "A locked keyboard shows in bit 4 alone."),
     ),
     show.question(
         "A VMM copies a real machine's configuration space byte for byte. What fails first?",
@@ -285,11 +285,18 @@ show.Quiz([
 #
 # What cannot be enumerated has a place that the guest knows by heart, and the VMM must have the right number ready there. What can be enumerated is found by a method, and the VMM emulates that method with its rules. What never existed is found by either way, and is useless until somebody writes its driver.
 #
-# **Read the code**, in this order: `virtlab/guest/probe.py` (seven looks), `virtlab/vmm/preset.py` (how little it takes, and where it ends), `virtlab/devices/pvpanic.py` (a device in one register).
+# **New terms**: [debug console](../docs/glossary.md#debug-console), [invented device](../docs/glossary.md#invented-device), [photograph](../docs/glossary.md#photograph-of-a-bus), [preset](../docs/glossary.md#preset), [probe](../docs/glossary.md#probe).
 #
-# **Exercise**: task 3 of [problem set 3](../exercises/ps03/ps03.ipynb): a machine to be found, from preset status to a bus.
+# **Read the code**, in this order: [virtlab/guest/probe.py](../virtlab/guest/probe.py) (seven looks), [virtlab/vmm/preset.py](../virtlab/vmm/preset.py) (how little it takes, and where it ends), [virtlab/devices/pvpanic.py](../virtlab/devices/pvpanic.py) (a device in one register).
 #
-# **Next**: lesson 09, interception. How does the VMM get to see an access at all?
+# **Exercise**: problem set 3, [task 3, *a machine to be found*](../exercises/ps03/ps03.ipynb#3.-A-machine-to-be-found).
+#
+# **Next**: [lesson 09, interception](09_interception.ipynb). How does the VMM get to see an access at all?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("08")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

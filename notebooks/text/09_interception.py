@@ -334,7 +334,7 @@ assert broken.exits == before + 1
 emulate.decode(bytes.fromhex("0f 7f 07"))    # movq [edi], mm0
 
 # %% [markdown]
-# ## Measure
+# ## Measure it
 #
 # Ten characters, polled. Intercepted: an exit for each access, 2n. Direct: none. The way of interception does not matter; the door does not matter either.
 
@@ -412,11 +412,18 @@ show.Quiz([
 #
 # A bit for each port and an entry for each page decide who sees an access: the VMM or the device. In VT-x a 1 in the bitmap exits, whatever a slide calls it. Direct access costs no exit, intercepted access costs one for each access, and keeping a shadow in step costs exits of its own, which EPT does away with.
 #
-# **Read the code**, in this order: `virtlab/vmm/io_bitmap.py` (two pages and a loop), `virtlab/vmm/ept.py` (what an entry allows), `virtlab/vmm/emulate.py` (an instruction finished in one function).
+# **New terms**: [direct assignment](../docs/glossary.md#direct-assignment-assigned-device), [EPT](../docs/glossary.md#ept), [EPT misconfiguration](../docs/glossary.md#ept-misconfiguration), [EPT violation](../docs/glossary.md#ept-violation), [exit qualification](../docs/glossary.md#exit-qualification), [instruction emulation](../docs/glossary.md#instruction-emulation), [nested walk](../docs/glossary.md#nested-walk), [shadow page table](../docs/glossary.md#shadow-page-table), [write protection](../docs/glossary.md#write-protection-of-a-table).
 #
-# **Exercise**: tasks 4, 5 and 6 of [problem set 3](../exercises/ps03/ps03.ipynb): which ports exit, an extended page table, and an instruction that you finish.
+# **Read the code**, in this order: [virtlab/vmm/io_bitmap.py](../virtlab/vmm/io_bitmap.py) (two pages and a loop), [virtlab/vmm/ept.py](../virtlab/vmm/ept.py) (what an entry allows), [virtlab/vmm/emulate.py](../virtlab/vmm/emulate.py) (an instruction finished in one function).
 #
-# **Next**: lesson 10. The guest has a device now, and the device makes accesses of its own. Who sees those?
+# **Exercise**: problem set 3, [task 4, *which ports exit*](../exercises/ps03/ps03.ipynb#4.-Which-ports-exit), [task 5, *an extended page table*](../exercises/ps03/ps03.ipynb#5.-An-extended-page-table) and [task 6, *do what the instruction would*](../exercises/ps03/ps03.ipynb#6.-Do-what-the-instruction-would).
+#
+# **Next**: [lesson 10, DMA remapping](10_dma_remapping.ipynb). The guest has a device now, and the device makes accesses of its own. Who sees those?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("09")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

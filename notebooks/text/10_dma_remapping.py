@@ -20,7 +20,7 @@
 # %% [markdown] tags=["topic:S20"]
 # ## The picture
 #
-# Lesson 09 caught every access of the guest. DMA is no access of the guest: the *card* makes it, and no page table stands in its way. Here are two virtual machines on one host. Each has 224 pages of RAM, in whatever frames the host had. The picture shows two pages of A.
+# [Lesson 09](09_interception.ipynb) caught every access of the guest. DMA is no access of the guest: the *card* makes it, and no page table stands in its way. Here are two virtual machines on one host. Each has 224 pages of RAM, in whatever frames the host had. The picture shows two pages of A.
 
 # %%
 from virtlab import machine, show
@@ -145,7 +145,7 @@ hex(seen), hex(real)
 # %% [markdown] tags=["topic:S20"]
 # ## Round 3. Translate a table
 #
-# **Claim: a table of a thousand addresses costs as many exits as one address.** A disk controller reads its addresses from memory (lesson 03). Storing that table does not exit. But the driver must write two registers of the bus master: where the table is, and START. At START the VMM reads the guest's table, once, and writes another in its own memory. The card gets that one. The disk's other ports name no memory, so A has them directly.
+# **Claim: a table of a thousand addresses costs as many exits as one address.** A disk controller reads its addresses from memory ([lesson 03](03_dma.ipynb)). Storing that table does not exit. But the driver must write two registers of the bus master: where the table is, and START. At START the VMM reads the guest's table, once, and writes another in its own memory. The card gets that one. The disk's other ports name no memory, so A has them directly.
 
 # %%
 from virtlab.guest.ata import AtaDriver
@@ -267,7 +267,7 @@ b.cpu.read(0x17F00, 8)
 # %% [markdown]
 # Now **asynchronous DMA**. A network card stores frames when they arrive, into buffers that the driver posted long ago. The addresses lie in a ring in A's memory, and A can change them with a plain store. The VMM can translate early, when the doorbell is written: then it must give the card a ring of its own, pin every buffer that waits, and carry each status back to the guest's ring. At the moment of the access it is too late.
 #
-# Or somebody stands in the card's way *at the moment of the access*. The root complex knows who asks, by the requester's source id. Here we give it one memory for each: A's remapper for the network card, the host's RAM for all others. In our model this is a Python object. In a real machine no software runs at that place. It is hardware, VT-d, and lesson 19 puts it exactly here.
+# Or somebody stands in the card's way *at the moment of the access*. The root complex knows who asks, by the requester's source id. Here we give it one memory for each: A's remapper for the network card, the host's RAM for all others. In our model this is a Python object. In a real machine no software runs at that place. It is hardware, VT-d, and [lesson 19](19_vtd.ipynb) puts it exactly here.
 
 # %%
 from virtlab.guest.e1000 import E1000Driver
@@ -341,7 +341,7 @@ assert set(frames) <= set(a.vm.ram.frames.values())
 f"{ok.sum()} allowed, {(~ok).sum()} refused, {len(frames)} frames, none of them another's"
 
 # %% [markdown] tags=["topic:S27"]
-# ## Measure
+# ## Measure it
 #
 # One request in each way, in exits. The thick marks are the formulas. For the card with one register: 4 stores, a halt, a load and a store. For the disk, polled: 6, for one page or for sixteen. Told its host addresses: the halt. With somebody in the card's path: nothing.
 
@@ -364,7 +364,7 @@ assert measured == formula
 #
 # ## How real systems do it
 #
-# A mediator that passes most registers on, and rewrites addresses, is a product in Linux: VFIO's mediated devices, on which Intel's GVT-g shared a graphics card. Xen told its para-virtual guests their machine addresses, and the one guest that had the drivers used them for DMA; nobody checked its cards, so it had to be trusted. QEMU takes a third way for most devices. It emulates them, and its device model reads and writes guest memory itself. So the translation is a look-up in the host's own memory map, and nothing is mediated. A whole card is given to a guest only behind an IOMMU: VFIO refuses to do it without one, unless somebody accepts the risk in so many words, and pins *all* of the guest's memory when it is set up. Our model leaves out bounce buffers, for cards that cannot make the address of a high frame. It has no caches and no delay between a table's change and its use. Its mediated teaching card takes its full time once for each piece.
+# A mediator that passes most registers on, and rewrites addresses, is a product in Linux: VFIO's mediated devices, on which Intel's GVT-g shared a graphics card. Xen told its para-virtual guests their machine addresses. The one guest that had the drivers used them for DMA; nobody checked its cards, so it had to be trusted. QEMU takes a third way for most devices. It emulates them, and its device model reads and writes guest memory itself. So the translation is a look-up in the host's own memory map, and nothing is mediated. A whole card is given to a guest only behind an IOMMU: VFIO refuses to do it without one, unless somebody accepts the risk in so many words, and pins *all* of the guest's memory when it is set up. Our model leaves out bounce buffers, for cards that cannot make the address of a high frame. It has no caches and no delay between a table's change and its use. Its mediated teaching card takes its full time once for each piece.
 #
 # ## Quiz
 
@@ -373,7 +373,7 @@ show.Quiz([
     show.question(
         "Why did A's write hit B, although EPT keeps A out of B's frames?",
         ("EPT translates A's instructions, and the write was the card's", "The card has the host's addresses, and no table of A's in its way."),
-        ("The entry in A's EPT was wrong", "It was right all the time. The card never looked at it."),
+        ("The entry in A's EPT was wrong: it named a frame of B's as A's own", "It was right all the time. The card never looked at it."),
         ("A had the rights for that frame", "It had none. Nobody asked for any."),
         place=2,
     ),
@@ -387,7 +387,7 @@ show.Quiz([
     show.question(
         "Why does the VMM copy the table, and not check it in place?",
         ("Because the guest could change it after the check", "The card reads later than the VMM. It must read what was checked."),
-        ("Because the card cannot reach the guest's RAM", "It can reach all of the host's RAM. That is the problem."),
+        ("Because the card cannot reach the guest's RAM, where the table is", "It can reach all of the host's RAM. That is the problem."),
         ("Because a table must be in one frame", "A table may be longer than a frame; that is not the reason."),
         place=1,
     ),
@@ -402,7 +402,7 @@ show.Quiz([
         "Why is asynchronous DMA the hard case?",
         ("At the moment of the access the guest does nothing that could exit", "So what translates must stand between the card and memory."),
         ("Because it moves more bytes", "It may move few. The moment matters."),
-        ("Because network cards have no registers", "They have hundreds. But a frame's arrival writes none of them."),
+        ("Because the network card chooses where the data goes", "It takes a buffer that the driver gave it long before. What is missing is a moment to look."),
         place=2,
     ),
 ])
@@ -412,11 +412,18 @@ show.Quiz([
 #
 # A card believes every address, so somebody who knows both address spaces must translate. A VMM does it when the guest programs the card: it copies the descriptors, cuts them where frames part, and pins the frames until the card is done. Where no instruction of the guest exits, only something in the card's own path can do it.
 #
-# **Read the code**, in this order: `virtlab/vmm/dma_remap.py` (one look-up, and a batch of them), `virtlab/vmm/mediated_ide.py` (a table becomes another table), `virtlab/vmm/pinning.py` (who may move what).
+# **New terms**: [DMA remapping](../docs/glossary.md#dma-remapping), [gpa](../docs/glossary.md#gpa-guest-physical-address), [hpa](../docs/glossary.md#hpa-host-physical-address), [mediator](../docs/glossary.md#mediator), [pinning](../docs/glossary.md#pinning), [shadow table](../docs/glossary.md#shadow-table-of-a-bus-master), [source id](../docs/glossary.md#source-id).
 #
-# **Exercise**: task 7 of [problem set 3](../exercises/ps03/ps03.ipynb): move the DMA to the right frames.
+# **Read the code**, in this order: [virtlab/vmm/dma_remap.py](../virtlab/vmm/dma_remap.py) (one look-up, and a batch of them), [virtlab/vmm/mediated_ide.py](../virtlab/vmm/mediated_ide.py) (a table becomes another table), [virtlab/vmm/pinning.py](../virtlab/vmm/pinning.py) (who may move what).
 #
-# **Next**: lesson 11, four kinds of device. Who owns a card, and how do several VMs share one?
+# **Exercise**: problem set 3, [task 7, *move the DMA to the right frames*](../exercises/ps03/ps03.ipynb#7.-Move-the-DMA-to-the-right-frames).
+#
+# **Next**: [lesson 11, kinds of devices](11_kinds_of_devices.ipynb). Who owns a card, and how do several VMs share one?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("10")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

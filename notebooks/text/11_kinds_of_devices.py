@@ -60,7 +60,7 @@ display.give(a, "forwarded")
 show.Predict(
     "A stores 'Hello' on the screen by a string move: 5 characters of 2 bytes. How many exits?",
     answer=10,
-    why="On an intercepted page a string move exits once a byte (lesson 09): 5 x 2.",
+    why="On an intercepted page a string move exits once a byte (lesson 09): 5 × 2.",
 )
 
 # %%
@@ -108,7 +108,7 @@ assert through.saw == direct.saw == "read the key K"
 assert through.interrupts == direct.interrupts == 1
 
 # %% [markdown] tags=["topic:S23"]
-# Direct assignment removes the exits of the *accesses*. Those of the interrupt remain: 2 here. Hardware has an answer to these too; a later lesson has it.
+# Direct assignment removes the exits of the *accesses*. Those of the interrupt remain: 2 here. Hardware has an answer to these too: [lesson 20](20_interrupts.ipynb).
 #
 # ## Round 2. Partitioned
 #
@@ -202,7 +202,7 @@ assert len([event for event in events if event.kind == "copy"]) == 2
 # %%
 before = host.trace.counts["copy"]
 net_a.send(frame(B, A, b"hello B"))
-host.clock.advance(10_000)                   # the time of the frame before, on a 1 Gbit/s wire
+host.clock.advance(10_000)                   # the time of the frame before, on a 1 Gb/s wire
 print(net_b.receive().frame[14:21])
 assert (host.trace.counts["copy"] - before, len(outside)) == (2, 1)
 
@@ -358,7 +358,7 @@ waits = {"first come, first served": late.rindex("B") - 3, "deficit round robin"
 show.bars("Frames of A before B's last one", waits)
 
 # %% [markdown]
-# Turns are worth *bytes*. So a VM gains nothing by longer frames. B's frames have 300 bytes now, and both VMs have plenty. After m turns each, a VM that never runs dry has sent m times 1514 bytes, less what is too little for one more frame: floor(m · 1514 / L) frames of L bytes.
+# Turns are worth *bytes*. So a VM gains nothing by longer frames. B's frames have 300 bytes now, and both VMs have plenty. After m turns each, a VM that never runs dry has sent m times 1514 bytes, less what is too little for one more frame: floor(m × 1514 / L) frames of L bytes.
 
 # %%
 from collections import Counter
@@ -388,7 +388,7 @@ show.bars(f"{n} messages over the virtual link", cost, expected={"exits": 6 * n,
 # %% [markdown]
 # ## How real systems do it
 #
-# Linux gives a *dedicated* device to a VM with VFIO: the registers are mapped into the guest, and interrupts arrive as events that KVM injects. A level-triggered line stays masked until the guest's own end of interrupt; ours are edges, which need no mask. Such a device mostly does DMA, so VFIO insists on an IOMMU. QEMU's disk images are *partitions* with a file system in between; an NVMe drive cuts itself into namespaces. A *shared* card is a Linux bridge with a tap device for each VM, and traffic control decides the turns; deficit round robin is one of its disciplines, and Shreedhar and Varghese published it in 1995. A spoofed address is refused by a filter that the administrator has to ask for. *Non-existent* devices are everywhere: Xen's event channels, VMware's VMCI, QEMU's ivshmem, which is memory that two VMs have in common and needs no copy, and all of virtio. Our switch lets one frame out at a time and knows no VLANs, and our link has one peer. The time of a frame is that of its bits; a real VMM's own work for it costs more.
+# Linux gives a *dedicated* device to a VM with VFIO: the registers are mapped into the guest, and interrupts arrive as events that KVM injects. A level-triggered line stays masked until the guest's own end of interrupt; ours are edges, which need no mask. Such a device mostly does DMA, so VFIO insists on an IOMMU. QEMU's disk images are *partitions* with a file system in between; an NVMe drive cuts itself into namespaces. A *shared* card is a Linux bridge with a tap device for each VM. Traffic control decides the turns; deficit round robin is one of its disciplines, published by Shreedhar and Varghese in 1995. A spoofed address is refused by a filter that the administrator has to ask for. *Non-existent* devices are everywhere: Xen's event channels, VMware's VMCI, QEMU's ivshmem, which is memory that two VMs have in common and needs no copy, and all of virtio. Our switch lets one frame out at a time and knows no VLANs, and our link has one peer. The time of a frame is that of its bits; a real VMM's own work for it costs more.
 #
 # ## Quiz
 
@@ -396,28 +396,28 @@ show.bars(f"{n} messages over the virtual link", cost, expected={"exits": 6 * n,
 show.Quiz([
     show.question(
         "A keyboard is assigned directly to a VM. Why are there still exits when a key is pressed?",
-        ("Its interrupt comes to the VMM, and the guest halts and ends interrupts at a virtual controller", "The I/O bitmap opens ports. It does not deliver interrupts."),
+        ("Its interrupt comes to the VMM, and is delivered and ended at a virtual controller", "The I/O bitmap opens ports. It does not deliver interrupts."),
         ("The I/O bitmap can open only one of its two ports", "Both are open: the reads of STATUS and DATA did not exit."),
-        ("The VMM must translate the scan codes", "It does not even see them."),
+        ("The VMM must read the scan code first, to find out for which of its VMs the key is", "The keyboard belongs to one VM. The VMM does not even see the code."),
         place=1,
     ),
     show.question(
         "B asks its virtual disk for a sector behind the end of its piece. What happens?",
         ("The virtual drive answers IDNF, and the physical disk hears nothing", "The bound is checked before anything is translated."),
         ("B reads the first sector of the neighbour", "That is what a VMM without the comparison would do."),
-        ("The VMM stops B", "A disk has a regular answer for this, and B's driver knows it."),
+        ("The VMM stops B, as it does with a guest that leaves the memory it was given", "A disk has a regular answer for this, and B's driver knows it."),
     ),
     show.question(
         "Why is the network card shared and not partitioned?",
         ("It has no parts: one address, one ring each way. Each VM needs a virtual card with its own state", "Cards that can be cut exist, and then the pieces are functions: lesson 21."),
-        ("Because frames are too small to cut", "It is the device that is cut, not the data."),
+        ("Because all frames come through one wire, which cannot be cut", "A disk has one cable, too. It is the device that is cut, not the way to it."),
         ("Because a switch is needed between the VMs", "The switch comes from sharing; it is not the reason."),
         place=2,
     ),
     show.question(
         "A VM sends frames of 60 bytes only, another one frames of 1514. Both always have something to send. What does deficit round robin share equally?",
         ("The bytes: the first sends about 25 frames for each of the other's", "What does not fill a turn is kept for the next one."),
-        ("The frames: one of each in turn", "That is plain round robin, and pays whoever sends long frames."),
+        ("The frames: one of each in turn, so that both wait equally often", "That is plain round robin, and pays whoever sends long frames."),
         ("Nothing: short frames always go first", "Length changes how many fit into a turn, not whose turn it is."),
         place=1,
     ),
@@ -425,7 +425,7 @@ show.Quiz([
         "Why does the VMM copy a message of the virtual link twice?",
         ("The VMs have no memory in common, and the receiver may take it much later", "With common memory, as ivshmem has it, there need be no copy, and less of a wall."),
         ("For safety, in case one copy is lost", "Nothing is lost. Each copy goes to another memory."),
-        ("Because the message crosses two buses", "It crosses none: there is no hardware."),
+        ("It checks one copy and sends another, so that the sender cannot change what was checked", "One copy is enough for that. The second is into the other VM's memory."),
     ),
 ])
 
@@ -434,11 +434,18 @@ show.Quiz([
 #
 # A device that one VM has alone costs nothing but its interrupts, once hardware lets the accesses through. A device that can be cut costs an addition and a comparison; one that cannot needs a virtual device for each VM, two copies a frame, and somebody who is fair. And a device that does not exist is a protocol with the VMM in the middle.
 #
-# **Read the code**, in this order: `virtlab/vmm/dedicated.py` (the same device, two ways), `virtlab/vmm/shared_nic.py` (three rules, and the door), `virtlab/devices/vlink.py` (how one invents a device).
+# **New terms**: [dedicated device](../docs/glossary.md#dedicated-device), [deficit round robin](../docs/glossary.md#deficit-round-robin), [forwarded](../docs/glossary.md#forwarded), [ledger](../docs/glossary.md#ledger), [non-existent device](../docs/glossary.md#non-existent-device), [partitioned device](../docs/glossary.md#partitioned-device), [per-VM state](../docs/glossary.md#per-vm-state), [promiscuous mode](../docs/glossary.md#promiscuous-mode), [shared device](../docs/glossary.md#shared-device).
 #
-# **Exercise**: tasks 8 and 9 of [problem set 3](../exercises/ps03/ps03.ipynb): one disk for many, one card for all, and a cable that is none.
+# **Read the code**, in this order: [virtlab/vmm/dedicated.py](../virtlab/vmm/dedicated.py) (the same device, two ways), [virtlab/vmm/shared_nic.py](../virtlab/vmm/shared_nic.py) (three rules, and the door), [virtlab/devices/vlink.py](../virtlab/devices/vlink.py) (how one invents a device).
 #
-# **Next**: [lesson 12](12_why_virtio.ipynb), the path of one request. Where do all these exits and copies go, and which of them does virtio save?
+# **Exercise**: problem set 3, [task 8, *one disk, many disks*](../exercises/ps03/ps03.ipynb#8.-One-disk,-many-disks) and [task 9, *one card for all, and a cable that is none*](../exercises/ps03/ps03.ipynb#9.-One-card-for-all,-and-a-cable-that-is-none).
+#
+# **Next**: [lesson 12, why virtio](12_why_virtio.ipynb). Where do all these exits and copies go, and which of them does virtio save?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("11")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

@@ -29,9 +29,9 @@ from virtlab.virtio.layouts import SplitRings
 show.vring_map(SplitRings.placed(0x21000, 8))
 
 # %% [markdown] tags=["topic:S33"]
-# A **virtqueue** is a channel between a driver in the guest and a device in the VMM. It is a *part of guest memory*, and no more. Its layout is called the **vring**. What goes through it are **virtio-buffers**, scatter-gather lists of other guest memory (lesson 14).
+# For [lesson 12](12_why_virtio.ipynb) the virtqueue was a channel. Here we look at what it is made of: a *part of guest memory*, and no more. Its layout is called the **vring**.
 #
-# In [lesson 12](12_why_virtio.ipynb) our back-end knew where the queue is. Nobody had told us how. Now we plug in the smallest virtio device there is: it fills buffers with random bytes. We give our VM two of them. One is a PCI card. The other is a window of 512 bytes in memory, as small machines without PCI have it.
+# Our back-end knew where the queue is. Nobody had told us how. Now we plug in the smallest virtio device there is: it fills buffers with random bytes. We give our VM two of them. One is a PCI card. The other is a window of 512 bytes in memory, as small machines without PCI have it.
 
 # %%
 from virtlab.interrupts import IrqLine
@@ -56,7 +56,7 @@ _ = vm.vm.memory.map(0xFEB0_0000, WINDOW, window, "virtio", width=4)
 show.Predict(
     "How many bytes do the three parts of a queue of 256 have together, without any padding?",
     answer=6668,
-    why="16 · 256 = 4096, 6 + 2 · 256 = 518, 6 + 8 · 256 = 2054. In general 26 · size + 12.",
+    why="16 × 256 = 4096, 6 + 2 × 256 = 518, 6 + 8 × 256 = 2054. In general 26 × size + 12.",
 )
 
 # %% tags=["topic:S33"]
@@ -87,11 +87,11 @@ assert tally(marks, rings) == {
 show.writers_picture(marks, rings)
 
 # %% [markdown] tags=["topic:S37"]
-# So each side has a write side and a read side, and they are crossed. The specification puts it in one sentence: each part is writable by the driver or by the device, but not by both (2.7). That is why no lock is needed. `flags` and the threshold were left alone here; lesson 15 uses them. The packed ring of lesson 16 does it otherwise: there, both sides write into the same descriptor, one after the other.
+# So each side has a write side and a read side, and they are crossed. The specification puts it in one sentence: each part is writable by the driver or by the device, but not by both (2.7). That is why no lock is needed. `flags` and the threshold were left alone here; [lesson 15](15_notifications.ipynb) uses them. The packed ring of [lesson 16](16_packed_ring.ipynb) does it otherwise: there, both sides write into the same descriptor, one after the other.
 #
 # ## Round 2. Find the queue, and give it memory
 #
-# **Claim: the device has the queue's number and its largest size. The memory comes from the guest.** First the driver finds the device: on the PCI bus by looking (lesson 04), in the window because somebody said where it is. Our card is *transitional*: it has both PCI interfaces, the old and the new.
+# **Claim: the device has the queue's number and its largest size. The memory comes from the guest.** First the driver finds the device: on the PCI bus by looking ([lesson 04](04_pci.ipynb)), in the window because somebody said where it is. Our card is transitional again: it has both PCI interfaces, the old and the new.
 
 # %% tags=["topic:S36"]
 from virtlab.guest.pci import PortAccess, Scan
@@ -116,7 +116,7 @@ assert [transport.device_id for transport in (legacy, modern, mmio)] == [4, 4, 4
 assert [mmio.queue_max(number) for number in (0, 1)] == [64, 0]
 
 # %% [markdown] tags=["topic:S36"]
-# Then the driver takes memory. To the guest it is one piece, at a *guest-physical address* (gpa). Its pages may lie anywhere in the host. The VMM translates, so the gpa is all that the device needs to be told.
+# Then the driver takes memory. To the guest it is one piece, at one gpa. Its pages may lie anywhere in the host. The VMM translates, so the gpa is all that the device needs to be told.
 
 # %% tags=["topic:S36"]
 from virtlab.guest.room import Room
@@ -397,11 +397,11 @@ for name, transport in {"legacy PCI": legacy, "modern PCI": modern, "MMIO": mmio
     assert (used.written, vm.exits - start) == (16, 1)
 
 # %% [markdown]
-# One exit, whatever the interface: the bell. What happened between `add_buf` and `get_buf` is the same behind all three, and it is lesson 14.
+# One exit, whatever the interface: the bell. What happened between `add_buf` and `get_buf` is the same behind all three, and it is [lesson 14](14_data_exchange.ipynb).
 #
 # ## How real systems do it
 #
-# QEMU's block device offers queues of 256 entries unless told otherwise, and network cards have two queues and more. Linux lays out a queue in one piece if it can. If so much memory is not to be had, it halves the size and tries again. A legacy device knows no other size, so there it gives up. A legacy ring above 16 TiB it calls a "platform bug". QEMU maps the three parts when it learns their addresses, so it notices missing memory earlier than our device does. With vhost (lesson 12) the VMM passes the addresses on to the host's kernel, and then stays out of the way. Where the guest has an IOMMU, the addresses are not gpas but IOVAs, if the feature `ACCESS_PLATFORM` is negotiated. Our driver has gpas only. A real one also sets an interrupt vector for each queue in the same place (lesson 15).
+# QEMU's block device offers queues of 256 entries unless told otherwise, and network cards have two queues and more. Linux lays out a queue in one piece if it can. If so much memory is not to be had, it halves the size and tries again. A legacy device knows no other size, so there it gives up. A legacy ring above 16 TiB it calls a "platform bug". QEMU maps the three parts when it learns their addresses, so it notices missing memory earlier than our device does. With vhost (lesson 12) the VMM passes the addresses on to the host's kernel, and then stays out of the way. Where the guest has an IOMMU, the addresses are those that the IOMMU translates ([lesson 19](19_vtd.ipynb)), if the feature `ACCESS_PLATFORM` is negotiated. Our driver has gpas only. A real one also sets an interrupt vector for each queue in the same place (lesson 15).
 #
 # ## Quiz
 
@@ -410,8 +410,8 @@ show.Quiz([
     show.question(
         "Where is the memory of a virtqueue?",
         ("In the guest's memory; the device learns its guest-physical address", "The driver allocates it. The VMM has all of guest memory mapped, so it can read it there."),
-        ("In the device's BAR", "A BAR has the registers. The queue is ordinary RAM."),
-        ("In the VMM, which copies it to the guest", "There is one vring, and no copy of it."),
+        ("In the device's BAR, where the device reaches it without DMA", "A BAR has the registers. The queue is ordinary RAM."),
+        ("In the VMM, which copies what one side changes to the other side as well", "There is one vring, and no copy of it."),
         place=1,
     ),
     show.question(
@@ -447,15 +447,22 @@ show.Quiz([
 #
 # A virtqueue is guest memory with one writer for each part. A device learns its place by one page number, or by three addresses; the rest is a matter of dialect. Wrong numbers are met by a clause and a reset, at the latest when the first bell rings.
 #
-# **Read the code**, in this order: `virtlab/guest/virtio_device.py` (`add_queue`: lay out, hand over), `virtlab/virtio/queue_setup.py` (what the device makes of it), `virtlab/virtio/pci_legacy.py` (the one number).
+# **New terms**: [available ring](../docs/glossary.md#available-ring), [device status](../docs/glossary.md#device-status), [feature negotiation](../docs/glossary.md#feature-negotiation), [page frame number](../docs/glossary.md#page-frame-number), [transport](../docs/glossary.md#transport), [used ring](../docs/glossary.md#used-ring), [vring](../docs/glossary.md#vring).
 #
-# **Exercise**: task 1 of [problem set 4](../exercises/ps04/ps04.ipynb): lay out a vring yourself.
+# **Read the code**, in this order: [virtlab/guest/virtio_device.py](../virtlab/guest/virtio_device.py) (`add_queue`: lay out, hand over), [virtlab/virtio/queue_setup.py](../virtlab/virtio/queue_setup.py) (what the device makes of it), [virtlab/virtio/pci_legacy.py](../virtlab/virtio/pci_legacy.py) (the one number).
 #
-# **Next**: [lesson 14](14_data_exchange.ipynb). The queue is in place. What happens to one buffer?
+# **Exercise**: problem set 4, [task 1, *lay out a vring*](../exercises/ps04/ps04.ipynb#1.-Lay-out-a-vring).
+#
+# **Next**: [lesson 14, data exchange](14_data_exchange.ipynb). The queue is in place. What happens to one buffer?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("13")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>
 #
-# The demo that surprises is the address outside of memory: all registers are written, the status is fine, and the device is doomed. Ask the room before the bell rings. In the widget, let them find a legacy size for which there is no padding at all (there is none: 18 · size + 6 is never a multiple of 4096 for a power of two). Question for the room: what could one do with the used ring on pages of its own? Map the rest read-only for whoever must not write it; a legacy vring allows that, a packed one never does. If time is short, leave out round 5.
+# The demo that surprises is the address outside of memory: all registers are written, the status is fine, and the device is doomed. Ask the room before the bell rings. In the widget, let them find a legacy size for which there is no padding at all (there is none: 18 × size + 6 is never a multiple of 4096 for a power of two). Question for the room: what could one do with the used ring on pages of its own? Map the rest read-only for whoever must not write it; a legacy vring allows that, a packed one never does. If time is short, leave out round 5.
 #
 # </details>

@@ -32,7 +32,7 @@ from virtlab.show.ring_tape import FIVE_CALLS, Setting
 frame_picture(Setting(), play(Setting(), FIVE_CALLS), 2)
 
 # %% [markdown] tags=["topic:S33"]
-# A virtqueue has a *descriptor table* and two rings. A **descriptor** names a piece of memory: address, length, flags. The **available ring** says which chains of descriptors the device may take. The **used ring** says which ones it gives back. So each side has one ring to write and one to read. The layout of the three parts is called the *vring*; guest and VMM both have it mapped.
+# A virtqueue has a *descriptor table* and two rings. A **descriptor** names a piece of memory: address, length, flags. The **available ring** says which chains of descriptors the device may take. The **used ring** says which ones it gives back. So each side has one ring to write and one to read. The three parts together are the vring of [lesson 13](13_virtqueue.ipynb).
 #
 # Each side also keeps two counts for itself. They stand in the boxes, because they are in no shared memory.
 #
@@ -79,7 +79,7 @@ assert queue.pop() is None                   # the device looks, and there is no
 show.split_ring_picture(look(), "1. add_buf: placed, and not yet to be seen", before, "add")
 
 # %% [markdown] tags=["topic:S38", "topic:S39"]
-# The head of the chain, 0, stands in `avail.ring[0]`. But the device only looks at entries before `avail.idx`, and that is 0. *Kick* moves it. Then it rings the bell, unless the device has asked for silence (lesson 15).
+# The head of the chain, 0, stands in `avail.ring[0]`. But the device only looks at entries before `avail.idx`, and that is 0. *Kick* moves it. Then it rings the bell, unless the device has asked for silence ([lesson 15](15_notifications.ipynb)).
 
 # %% jupyter={"source_hidden": true}
 show.Predict(
@@ -343,7 +343,7 @@ assert accesses == formula
 show.bars("Accesses to the ring, a request of one piece", accesses, expected=formula)
 
 # %% [markdown]
-# Eleven accesses, and all of them are to memory: none of them exits. A piece more costs one write in `add_buf` and one read in `pop`. The one exit of a request is the bell. Compare the virtual disk of lesson 11, whose driver moves each word through a port.
+# Eleven accesses, and all of them are to memory: none of them exits. A piece more costs one write in `add_buf` and one read in `pop`. The one exit of a request is the bell. Compare the virtual disk of [lesson 11](11_kinds_of_devices.ipynb), whose driver moves each word through a port.
 
 # %%
 from virtlab.guest.ata import AtaDriver
@@ -428,7 +428,7 @@ show.Quiz([
         "Why does a device refuse a chain that comes back to itself, and not follow it as far as it likes?",
         ("It would never end, and the time is the VMM's", "A bound of as many steps as the table has entries finds every loop."),
         ("The guest would get its data twice", "That harms the guest alone. The device must protect itself."),
-        ("Because descriptors may be used only once a day", "There is no such rule; the same one is used again and again."),
+        ("A descriptor that was in a chain once may not be used again", "There is no such rule: after it was given back, the driver uses it again and again."),
         place=1,
     ),
     show.question(
@@ -444,11 +444,18 @@ show.Quiz([
 #
 # A buffer goes round: free, added, exposed, with the device, used, free. Two rings say where it is, each written by one side, and an index that moves last makes everything before it visible. Only the bell exits; all else is memory that both sides see.
 #
-# **Read the code**, in this order: `virtlab/virtio/layouts.py` (the bytes), `virtlab/guest/virtqueue_split.py` (add, kick, get), `virtlab/virtio/split.py` (pop, push).
+# **New terms**: [chain](../docs/glossary.md#chain), [descriptor](../docs/glossary.md#descriptor-virtqueue), [head](../docs/glossary.md#head), [indirect table](../docs/glossary.md#indirect-table), [pop](../docs/glossary.md#pop-push), [ring doctor](../docs/glossary.md#ring-doctor).
 #
-# **Exercise**: write these calls yourself, in [problem set 4](../exercises/ps04/ps04.ipynb).
+# **Read the code**, in this order: [virtlab/virtio/layouts.py](../virtlab/virtio/layouts.py) (the bytes), [virtlab/guest/virtqueue_split.py](../virtlab/guest/virtqueue_split.py) (add, kick, get), [virtlab/virtio/split.py](../virtlab/virtio/split.py) (pop, push).
 #
-# **Next**: [lesson 15](15_notifications.ipynb). When must one ring, and when can one leave it? And how does a signal get lost?
+# **Exercise**: problem set 4, [task 2, *walk a chain*](../exercises/ps04/ps04.ipynb#2.-Walk-a-chain), [task 3, *add a buffer and kick*](../exercises/ps04/ps04.ipynb#3.-Add-a-buffer-and-kick), [task 4, *take a chain off the ring*](../exercises/ps04/ps04.ipynb#4.-Take-a-chain-off-the-ring) and [task 5, *give it back, get it back*](../exercises/ps04/ps04.ipynb#5.-Give-it-back,-get-it-back).
+#
+# **Next**: [lesson 15, notifications](15_notifications.ipynb). When must one ring, and when can one leave it? And how does a signal get lost?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("14")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

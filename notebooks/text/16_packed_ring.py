@@ -63,7 +63,7 @@ driver, queue = fresh()
 # %% [markdown] tags=["topic:B01"]
 # ## Round 1. One buffer, one ring
 #
-# **Claim: the flags of one descriptor do what two indices did.** The same request as in lesson 14: 16 bytes out, 512 and 1 back.
+# **Claim: the flags of one descriptor do what two indices did.** The same request as in [lesson 14](14_data_exchange.ipynb): 16 bytes out, 512 and 1 back.
 
 # %%
 READ = {"out": [(0x2_0000, 16)], "in_": [(0x2_1000, 512), (0x2_0010, 1)]}
@@ -370,7 +370,7 @@ show.Quiz([
     show.question(
         "A descriptor has AVAIL 1 and USED 0. Is it available?",
         ("It depends on the lap: yes where the wrap counter is 1, else it is a leftover", "The bits mean something only together with a wrap counter."),
-        ("Yes: AVAIL is set and USED is not", "In the second lap an available descriptor has AVAIL 0 and USED 1."),
+        ("Yes: AVAIL is set and USED is not, and that is how a driver makes one available", "In the second lap an available descriptor has AVAIL 0 and USED 1."),
         ("No: a device must set USED first", "A device sets its bits only when it gives a descriptor back."),
         place=1,
     ),
@@ -384,14 +384,14 @@ show.Quiz([
         "Why does the driver write the first flags of a batch last?",
         ("The device reads in ring order, so this one descriptor hides all that lie behind it", "It does what `avail.idx` does in a split ring."),
         ("The flags are the last field of a descriptor", "They are, but the other descriptors' flags are written at once."),
-        ("So that the bell rings only once", "The bell has nothing to do with it."),
+        ("So that the device is not rung for each descriptor", "The bell is apart from it. The driver rings it after all flags, if at all."),
         place=2,
     ),
     show.question(
         "Where does the packed ring save most, by our count?",
         ("Where requests come one by one", "4 lines move instead of 10. In batches of 64 both need about one."),
         ("In large batches", "There both layouts share each line among many requests."),
-        ("Equally at any batch", "The tables say otherwise."),
+        ("Equally at any batch: one ring is always less than two", "The tables say otherwise: the larger the batch, the less it saves."),
         place=1,
     ),
 ])
@@ -401,11 +401,18 @@ show.Quiz([
 #
 # One ring of descriptors carries both directions, because two bits and a wrap counter say whose each one is. The device writes over what it has read, so an id must name the list and the driver must remember its length. What is gained is fewer cache lines for each request, and most where requests come one by one.
 #
-# **Read the code**, in this order: `virtlab/virtio/packed_layouts.py` (bits and positions), `virtlab/virtio/packed.py` (the device), `virtlab/guest/virtqueue_packed.py` (the driver).
+# **New terms**: [buffer id](../docs/glossary.md#buffer-id), [cache line](../docs/glossary.md#cache-line), [event suppression structure](../docs/glossary.md#event-suppression-structure), [packed virtqueue](../docs/glossary.md#packed-virtqueue), [position](../docs/glossary.md#position-in-a-ring), [run](../docs/glossary.md#run-of-a-ring), [used descriptor](../docs/glossary.md#used-descriptor), [wrap counter](../docs/glossary.md#wrap-counter).
 #
-# **Exercise**: the packed pop of [problem set 4](../exercises/ps04/ps04.ipynb).
+# **Read the code**, in this order: [virtlab/virtio/packed_layouts.py](../virtlab/virtio/packed_layouts.py) (bits and positions), [virtlab/virtio/packed.py](../virtlab/virtio/packed.py) (the device), [virtlab/guest/virtqueue_packed.py](../virtlab/guest/virtqueue_packed.py) (the driver).
 #
-# **Next**: [lesson 17](17_vectorized_ring.ipynb). What if one takes a whole batch from the ring with array operations?
+# **Exercise**: problem set 4, [task 7, *pop from a packed ring*](../exercises/ps04/ps04.ipynb#7.-Pop-from-a-packed-ring).
+#
+# **Next**: [lesson 17, vectorized ring](17_vectorized_ring.ipynb). What if one takes a whole batch from the ring with array operations?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("16")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

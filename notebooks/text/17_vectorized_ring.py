@@ -93,9 +93,9 @@ driver.get_bufs()
 
 # %% jupyter={"source_hidden": true}
 show.Predict(
-    "One pop takes about 10 us in Python. One batch of 1024 takes how many us?",
+    "One pop takes about 10 µs in Python. One batch of 1024 takes how many µs?",
     answer=5,
-    why="3 us for the batch and 0.0013 us for each chain, on the machine where this was written. Yours has other numbers of that kind.",
+    why="3 µs for the batch and 0.0013 µs for each chain, on the machine where this was written. Yours has other numbers of that kind.",
     within=20,
 )
 
@@ -118,16 +118,17 @@ assert fixed > 20 * each
 figure, axes = plt.subplots(figsize=(8.5, 4.4), layout="constrained")
 axes.plot(sizes, [t.scalar for t in measured["single"]], "s-", color=VERMILLION, label="pop, one descriptor a chain")
 axes.plot(sizes, [t.batch for t in measured["single"]], "o", color=BLUE, markersize=9, label="pop_many, one descriptor a chain")
-axes.plot(large, [fixed / n + each for n in large], color=BLUE, label=f"{fixed / 1000:.1f} us / n + {each:.1f} ns")
+axes.plot(large, [fixed / n + each for n in large], color=BLUE, label=f"{fixed / 1000:.1f} µs / n + {each:.1f} ns")
 axes.plot(sizes, [t.batch for t in measured["mixed"]], "^:", color=GREEN, markersize=9, label="pop_many, chains of 1 to 3 in any order")
 axes.set(xscale="log", yscale="log", xlabel="chains in a batch", ylabel="ns a chain", title="What one chain costs")
 axes.set_xticks(sizes, map(str, sizes)), axes.grid(alpha=0.3), axes.legend()
-plt.show()
+told = f"Here pop takes {by_size[4096].scalar:,.0f} ns a chain, pop_many {by_size[8].batch:,.0f} ns in a batch of 8 and {by_size[4096].batch:,.0f} ns in one of 4,096."
+show.plot(figure, "Time for one chain against the batch, 1 to 4,096 chains, both axes logarithmic. pop is flat. pop_many begins level with it, and from five chains on falls along a curve that becomes flat. Its chains in any order lie above that curve.", told)
 
 # %% [markdown] tags=["topic:B03"]
 # The red line is flat: the hundredth `pop` costs what the first one did. The blue points fall along the curve `fixed / n + each`. On the left they are level with the red ones, because `pop_many` takes fewer than five chains by `pop`. It chooses by itself, so a device need not.
 #
-# The green points lie higher. Chains that lie anywhere must be followed, and that costs many more passes, as round 5 shows. A batch of eight gains little there.
+# The green points lie higher. Chains that lie anywhere must be followed, and that costs many more *passes*, calls of NumPy over a whole array, as round 5 shows. A batch of eight gains little there.
 #
 # Where does the fixed price come from? We can count instead of measuring. A *spy* is an array that notes each NumPy call over itself.
 
@@ -140,7 +141,7 @@ assert few.calls == many.calls
 assert many.scalar_calls == 512 * few.scalar_calls
 
 # %% [markdown]
-# As many passes for 4096 chains as for 8. A NumPy call costs about 0.35 us before it touches the first element. Then an element takes a third of a nanosecond. That is the whole secret, and the whole price.
+# As many passes for 4096 chains as for 8. A NumPy call costs about 0.35 µs before it touches the first element. Then an element takes a third of a nanosecond. That is the whole secret, and the whole price.
 #
 # ## Round 3. The layout decides
 #
@@ -162,7 +163,8 @@ def compared(title, ways, runs=15):
         axes.text(ratio * max(ratios) ** 0.025, name, f"{digits(ratio)} times", va="center")
     axes.set(xscale="log", title=title, xlim=(max(ratios) ** -0.05, max(ratios) ** 1.2))
     axes.tick_params(axis="x", which="both", labelbottom=False), axes.grid(axis="y", alpha=0.3)
-    plt.show()
+    told = "; ".join(f"{name}: {digits(ratio)} times the quickest" for name, ratio in zip(times, ratios, strict=True))
+    display(show.plot(figure, f"{title}: how many times the quickest way each way takes. The ways: {', '.join(times)}.", f"Here {told}."))
     return times
 
 # %% tags=["measured"]
@@ -181,7 +183,7 @@ assert times["records, one by one"] > 5 * times["a list of objects"]
 # %% [markdown]
 # Taking one record out of an array of records is the dearest of all: NumPy makes an object each time. A structured dtype is a good way to *declare* a layout, and one field of all takes about twice as long as an array of its own. But never take it apart in a loop.
 #
-# The same holds for order. A descriptor is 16 bytes, and moves as one element. We move 65536 of them, out of a million.
+# The same holds for order. A descriptor is 16 bytes, and moves as one element. We move 65,536 of them, out of a million.
 
 # %% jupyter={"source_hidden": true}
 show.Predict(
@@ -195,7 +197,7 @@ show.Predict(
 many_descriptors, moved = np.zeros(1 << 20, np.complex128), np.empty(1 << 16, np.complex128)
 near = np.arange(5000, 5000 + len(moved))
 anywhere = np.random.default_rng(0).permutation(len(many_descriptors))[: len(moved)]
-times = compared("Moving 65536 descriptors", {
+times = compared("Moving 65,536 descriptors", {
     "a slice": lambda: np.copyto(moved, many_descriptors[5000 : 5000 + len(moved)]),
     "neighbours by index": lambda: many_descriptors.take(near, 0, moved, "clip"),
     "anywhere, by index": lambda: many_descriptors.take(anywhere, 0, moved, "clip"),
@@ -418,7 +420,7 @@ show.Quiz([
         "A device finds 3 chains. What does `pop_many` do?",
         ("It takes them one by one, and gives a batch of 3", "Below five chains the fixed price of a batch is more than three single calls."),
         ("It waits for more", "It never waits: whoever waits for a batch makes the first chain late."),
-        ("It runs the array path, as always", "It could, and the result would be the same. It would only be dearer."),
+        ("It runs the array path, as for any number of chains", "It could, and the result would be the same. It would only be dearer."),
         place=2,
     ),
     show.question(
@@ -431,7 +433,7 @@ show.Quiz([
         "Why may the device trust its shadow, though the guest can write the ring at any time?",
         ("What it uses was made from a private copy; the guest's bytes are only compared", "So no byte is read twice, and none is used that was not checked."),
         ("Because the guest promised not to change descriptors", "A hostile guest promises anything."),
-        ("Because the compare is quicker than the guest", "Being quick is no protection. Between any two reads a guest can write."),
+        ("Because one compare of all bytes is quicker than a guest can change any of them", "Being quick is no protection. Between any two reads a guest can write."),
         place=1,
     ),
     show.question(
@@ -443,7 +445,7 @@ show.Quiz([
     show.question(
         "Where is the vector path far behind C, by the table?",
         ("Small batches, and chains that must be followed", "There the fixed price of many NumPy calls is not spread over enough elements."),
-        ("Large batches in order", "There it is ahead: a compare of bytes does the work."),
+        ("Large batches in order, where the most bytes are touched", "There it is ahead: a compare of bytes does the work."),
         ("Everywhere: Python is slow", "The interpreter runs a few dozen steps a batch. With 4096 chains nobody notices."),
         place=1,
     ),
@@ -454,11 +456,18 @@ show.Quiz([
 #
 # A batch pays a fixed price once, and then almost nothing for each chain. What makes that possible is the layout: arrays side by side, slices before gathers, and a copy that says "as before". It must give the same chains and the same refusals as one call at a time, or it is worth nothing.
 #
-# **Read the code**, in this order: `virtlab/virtio/batch.py` (the arrays), `virtlab/virtio/split_many.py` (which way is tried first), `virtlab/virtio/split_steps.py` (lockstep).
+# **New terms**: [CSR](../docs/glossary.md#csr-compressed-sparse-row), [fused queues](../docs/glossary.md#fused-queues), [lockstep](../docs/glossary.md#lockstep), [pass](../docs/glossary.md#pass), [shadow](../docs/glossary.md#shadow-of-a-ring), [structure of arrays](../docs/glossary.md#structure-of-arrays).
 #
-# **Exercise**: the last task of [problem set 4](../exercises/ps04/ps04.ipynb): walk 4096 chains at once.
+# **Read the code**, in this order: [virtlab/virtio/batch.py](../virtlab/virtio/batch.py) (the arrays), [virtlab/virtio/split_many.py](../virtlab/virtio/split_many.py) (which way is tried first), [virtlab/virtio/split_steps.py](../virtlab/virtio/split_steps.py) (lockstep).
 #
-# **Next**: [lesson 18](18_hostile_guest.ipynb), where the guest is hostile on purpose.
+# **Exercise**: problem set 4, [task 8, *walk 4096 chains at once*](../exercises/ps04/ps04.ipynb#8.-Walk-4096-chains-at-once).
+#
+# **Next**: [lesson 18, hostile guest](18_hostile_guest.ipynb). There the guest lies on purpose.
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("17")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

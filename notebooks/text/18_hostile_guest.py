@@ -163,7 +163,7 @@ assert followed("twice") == [0, 1, 2, 3, 4, 5]
 attack_table("twice", "never", "reset")
 
 # %% [markdown] tags=["topic:B07"]
-# Our device *served* the attacked chains. It had its copy, so nothing was wrong with them. What the guest changed later was simply too late.
+# Our device *served* the attacked chains. It had its copy, so nothing was wrong with them. What the guest changed later came too late.
 #
 # The other two are about time as well. A guest that adds whenever the device looks could keep it busy for ever. So our device takes at most `size` chains a turn, and whoever wants more must ring again. A reset in the middle is refused until the device is at rest. The driver reads the status, and it is not 0 yet: the buffers still belong to the device (2.4). Our model has one thread. So the refusal names the one case that it knows: a buffer lies over the registers, and the device's own DMA writes there.
 #
@@ -301,7 +301,8 @@ ratios = [checked / bare for checked, bare in (measured(n) for n in sizes)]
 figure, axes = plt.subplots(figsize=(8.5, 2.6), layout="constrained")
 axes.plot(ratios, [f"n = {n}" for n in sizes], "o", color=BLUE, markersize=10)
 axes.set(title="pop of n buffers with all checks, in units of one with none", xlim=(0, max(ratios) * 1.15)), axes.margins(y=0.2)
-plt.show()
+told = "; ".join(f"n = {n}: {ratio:.1f}" for n, ratio in zip(sizes, ratios, strict=True))
+display(show.plot(figure, "The time of pop of 1, 2, 4 and 8 buffers with all checks, in units of one with none. Each is more than 1.", f"Here {told}."))
 assert all(1 < ratio < 20 for ratio in ratios)
 
 # %% [markdown] tags=["topic:B07"]
@@ -349,14 +350,14 @@ show.Quiz([
         "The guest names a buffer outside of its memory. What does our device do?",
         ("It takes no chain, sets DEVICE_NEEDS_RESET and interrupts", "The transport catches the `GuestError`. The trace has the clause."),
         ("It answers the request with IOERR", "There is no request: the chain is refused before anybody reads its head."),
-        ("It cuts the buffer at the end of memory", "Then a guest could not know what was moved. A broken rule is said, not mended."),
+        ("It cuts the buffer at the end of memory, and serves what is left of it", "Then a guest could not know what was moved. A broken rule is said, not mended."),
         ("It raises an exception in the VMM", "A guest's mistake must never stop the VMM. It ends in the transport."),
         place=1,
     ),
     show.question(
         "A device checks a descriptor, and the check is right. Why can it still be wrong?",
         ("It reads the descriptor a second time to use it", "Between two reads a guest can write. Copy once, then check and use the copy."),
-        ("The check may be too slow", "A slow check is still a check, if it is made of a copy."),
+        ("The check takes time, and a reset may come in between", "A reset ends the chain, and nothing of it is used any more."),
         ("The buffer's contents may change", "They may. They are the guest's own, and nobody relies on them before they are copied, too."),
     ),
     show.question(
@@ -369,7 +370,7 @@ show.Quiz([
     show.question(
         "A read of sector 9, on a disk of 8. Which answer is right?",
         ("Status IOERR, and the device goes on", "The ring is right, and the specification has an answer for the request."),
-        ("DEVICE_NEEDS_RESET", "That is for a ring or a chain that cannot be right. It would punish all other requests."),
+        ("DEVICE_NEEDS_RESET, as for every broken rule", "That is for a ring or a chain that cannot be right. It would punish all other requests."),
         ("Sector 0, because 9 wraps", "Numbers that are out of range do not become others by themselves."),
         place=1,
     ),
@@ -384,13 +385,20 @@ show.Quiz([
 # %% [markdown]
 # ## Take away
 #
-# Whatever stands in guest memory is a wish, and may be another one a moment later. So a device copies once, checks the copy, bounds its steps, and allocates by its own numbers. What cannot be right breaks the device for that guest, with a clause. What is only a wrong request gets an answer.
+# Whatever stands in guest memory is a wish, and may be another one a moment later. So a device copies once, checks the copy, bounds its steps, and allocates by its own numbers. What cannot be right breaks the device for that guest, with a clause; what is only a wrong request gets an answer.
 #
-# **Read the code**, in this order: `virtlab/virtio/chain.py` (what a buffer may be), `virtlab/virtio/split_chain.py` (where a chain may go), `virtlab/virtio/transport.py` (where it all ends).
+# **New terms**: [confidential computing](../docs/glossary.md#confidential-computing), [double fetch](../docs/glossary.md#double-fetch), [escape](../docs/glossary.md#escape), [fuzzer](../docs/glossary.md#fuzzer), [in flight](../docs/glossary.md#in-flight).
 #
-# **Exercise**: tasks 2 and 4 of [problem set 4](../exercises/ps04/ps04.ipynb): your walk and your pop meet hostile rings. Then task 5 of [problem set 5](../exercises/ps05/ps05.ipynb).
+# **Read the code**, in this order: [virtlab/virtio/chain.py](../virtlab/virtio/chain.py) (what a buffer may be), [virtlab/virtio/split_chain.py](../virtlab/virtio/split_chain.py) (where a chain may go), [virtlab/virtio/transport.py](../virtlab/virtio/transport.py) (where it all ends).
 #
-# **Next**: [lesson 19](19_vtd.ipynb), VT-d. There the device itself is the attacker: real hardware, and no `if` of ours between it and memory.
+# **Exercise**: problem set 5, [task 5, *serve a disk*](../exercises/ps05/ps05.ipynb#5.-Serve-a-disk) and [task 6, *receive in pieces*](../exercises/ps05/ps05.ipynb#6.-Receive-in-pieces). In problem set 4 your walk and your pop have met hostile rings already.
+#
+# **Next**: [lesson 19, VT-d](19_vtd.ipynb). There the device itself is the attacker: real hardware, and no `if` of ours between it and memory.
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("18")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

@@ -20,9 +20,9 @@
 # %% [markdown] tags=["topic:S42"]
 # ## The picture
 #
-# Lesson 10 ended with an object in the root complex. It looked up each address at the moment of the access, so no exit was needed. That object was Python. In a real machine no software runs at that place, so hardware must do it: a *remapping unit*. Intel's is called **VT-d**.
+# [Lesson 10](10_dma_remapping.ipynb) ended with an object in the root complex. It looked up each address at the moment of the access, so no exit was needed. That object was Python. In a real machine no software runs at that place, so hardware must do it: a *remapping unit*. Intel's is called **VT-d**.
 #
-# This is a server that has one. A card's request for memory goes up this tree. The unit stands at the top, between the root complex and memory. It knows who asks: the *source id*, which is bus, device and function in 16 bits.
+# Our PC has no such unit. So for three lessons its place is taken by a server: cards of the kinds that you know, on PCI Express, and a unit above them. A card's request for memory goes up this tree. The unit stands at the top, between the root complex and memory. It knows who asks: the *source id*, which is bus, device and function in 16 bits.
 
 # %%
 from virtlab import server, show
@@ -74,7 +74,7 @@ assert a.cpu.read(TARGET, 512) == b"card" * 128
 assert (remapped, under_way) == (7, [2])             # 7 exits, and 2 frames pinned meanwhile
 
 # %% [markdown] tags=["topic:S42"]
-# The lecture names **two answers in hardware**. One is a unit that remaps DMA: this lesson. The other is a standard for cards that show themselves several times, SR-IOV and MR-IOV: lesson 21.
+# The lecture names **two answers in hardware**. One is a unit that remaps DMA: this lesson. The other is a standard for cards that show themselves several times, SR-IOV and MR-IOV: [lesson 21](21_sriov.ipynb).
 #
 # Why is the unit needed at all? Map the card's registers to A, and nothing exits. But then nobody translates. The unit is still off:
 
@@ -91,7 +91,7 @@ assert b.cpu.read(0x7F00, 8) == b"cardcard"                          # and B is 
 # %% [markdown] tags=["topic:S43"]
 # Now the unit gets its tables. They lie in host memory, and the host's kernel writes them:
 #
-# - a **domain**: page tables that say what one owner may reach. They are built like EPT's (lesson 09): four levels, 512 entries in each table. Here they map all of A's RAM, 256 pages, and A's own addresses are the card's;
+# - a **domain**: page tables that say what one owner may reach. They are built like EPT's ([lesson 09](09_interception.ipynb)): four levels, 512 entries in each table. Here they map all of A's RAM, 256 pages, and A's own addresses are the card's;
 # - a **context entry** for the card: which domain it is in, and where that domain's tables are;
 # - a **root entry** for the card's bus: where the context entries are.
 
@@ -370,7 +370,7 @@ vtd_domains(frozen.memory, frozen.root, frozen.capabilities, "Who may reach what
 # %% [markdown]
 # The disk `01:00.0` reaches 59 pages, and no others: Linux maps a buffer for one request, and unmaps it afterwards. In round 1 the card reached all of A, all the time. `00:1f.0` to `00:1f.3`, three functions of one chip, share domain 8: Linux takes them as one *group*, and lesson 21 returns to that. They reach the first 16 MiB, and each iova there is the address itself. Linux keeps that open for old floppy drivers, which do not ask for iovas.
 #
-# Where do the disk's buffers lie? Its ring is read as in lesson 14.
+# Where do the disk's buffers lie? Its ring is read as in [lesson 14](14_data_exchange.ipynb).
 
 # %%
 from virtlab.course.inspect_ring import report
@@ -428,7 +428,7 @@ vtd.attach(host.edu.source_id, other)
 #
 # ## Measure it
 #
-# First, sharing in software against a card of one's own. A VM sends a frame and receives one. In the first way the VMM has the physical card, and each VM has a virtual one (lesson 11). In the second the card is A's, behind the unit.
+# First, sharing in software against a card of one's own. A VM sends a frame and receives one. In the first way the VMM has the physical card, and each VM has a virtual one ([lesson 11](11_kinds_of_devices.ipynb)). In the second the card is A's, behind the unit.
 
 # %% tags=["topic:S41", "topic:S43"]
 from virtlab.backends import Link
@@ -457,7 +457,7 @@ assert list(counts.values()) == [2, 4, 0, 0]
 show.bars("One frame out, one frame in", counts)
 
 # %% [markdown] tags=["topic:S41"]
-# Each exit and each copy is work of a processor: this is the *heavy CPU cost* of sharing in software. No device reaches a VM's memory there. And the interrupts? Both drivers only looked into memory. Lesson 20 lets them sleep.
+# Each exit and each copy is work of a processor: this is the *heavy CPU cost* of sharing in software. No device reaches a VM's memory there. And the interrupts? Both drivers only looked into memory. [Lesson 20](20_interrupts.ipynb) lets them sleep.
 #
 # Second, the walk. The card reads n pages, four times around. Our IOTLB has 256 entries, and when it is full, the oldest one goes. The first page costs 6 reads. Each further page costs 1, because the tables on the way are remembered.
 
@@ -465,7 +465,7 @@ show.bars("One frame out, one frame in", counts)
 show.Predict(
     "256 pages, four rounds: the unit reads 6 + 255 = 261 entries. How many does it read with 257 pages?",
     answer=1033,
-    why="The oldest entry is always the one that is needed next, so every page is a miss in every round. 6 + 256 + 3 x 257.",
+    why="The oldest entry is always the one that is needed next, so every page is a miss in every round. 6 + 256 + 3 × 257.",
 )
 
 # %%
@@ -489,7 +489,7 @@ show.bars("Entries read in memory, for four rounds", measured, expected=formula)
 # %% [markdown]
 # One page too many, and each request waits for memory again. Without any cache it would be 6 reads for each of them. With a large page, one entry of the IOTLB would do for 512 pages.
 #
-# **On real hardware** (not our model): at 200 Gbit/s the same wall costs up to 20 % of the throughput, on Xeon and EPYC. Buffers in huge pages win all of it back ([Farshin and others, 2023](https://www.kth.se/blogs/nslab/2023/05/our-recent-iommu-peerj-cs-article/)). Linux's first lazy flush waited for 250 entries or 10 ms. It won back 15 to 20 % of the performance that the unit had cost a stream of small UDP packets. Its author adds that it weakens the protection a bit (Mark Gross, [the patch of 2008](https://git.kernel.org/torvalds/c/5e0d2a6fc094)).
+# **On real hardware** (not our model): at 200 Gb/s the same wall costs up to 20 % of the throughput, on Xeon and EPYC. Buffers in huge pages win all of it back ([Farshin and others, 2023](https://www.kth.se/blogs/nslab/2023/05/our-recent-iommu-peerj-cs-article/)). Linux's first lazy flush waited for 250 entries or 10 ms. It won back 15 to 20 % of the performance that the unit had cost a stream of small UDP packets. Its author adds that it weakens the protection a bit (Mark Gross, [the patch of 2008](https://git.kernel.org/torvalds/c/5e0d2a6fc094)).
 #
 # ## How real systems do it
 #
@@ -505,7 +505,7 @@ show.Quiz([
         "Two cards use the same iova, and it leads to different bytes. What chose?",
         ("The source id: it selects the context entry, and that the tables", "Root and context entries are found by bus, device and function."),
         ("The domain id in the request", "A request carries no domain id. The unit finds it in the context entry."),
-        ("The guest's page tables", "They are for the processor. The card's request never meets them."),
+        ("The guest's page tables: each VM has its own, and the unit knows where they are", "They are for the processor. The card's request never meets them."),
         place=1,
     ),
     show.question(
@@ -525,7 +525,7 @@ show.Quiz([
     show.question(
         "What does lazy invalidation (`iommu.strict=0`) trade?",
         ("Fewer invalidations, for a time in which a card reaches pages that were taken from it", "Here: 1 in place of 64, and up to 64 stale pages meanwhile."),
-        ("Fewer table reads, for more memory", "The tables are the same. When the unit is told is the difference."),
+        ("Fewer table reads, for more memory: the unit keeps all entries that it has ever read in it", "The tables and the unit are the same. When the unit is told is the difference."),
         ("Faster walks, for more faults", "A stale entry gives no fault. That is the problem."),
         place=0,
     ),
@@ -533,7 +533,7 @@ show.Quiz([
         "Why must a VM's memory be pinned when it has a card behind VT-d?",
         ("The guest names any of its pages at any time, and the host does not hear of it", "There is no exit at which a missing page could be brought back."),
         ("Because the unit can only map pages of 2 MiB", "It maps 4 KiB, 2 MiB and 1 GiB."),
-        ("Because the card knows host addresses", "It knows iovas alone. That is what the unit is for."),
+        ("Because the card was told the host's addresses of the pages, and nobody can take them back", "It knows iovas alone. That is what the unit is for."),
         place=1,
     ),
 ])
@@ -541,13 +541,20 @@ show.Quiz([
 # %% [markdown]
 # ## Take away
 #
-# A remapping unit stands between cards and memory. The source id chooses a domain, the iova chooses a page in it, and what is not mapped is refused with a record. So a guest drives a real card with no exit, and hits nobody. The unit remembers what it has read: a frame may change hands only after an invalidation that is done.
+# A remapping unit stands between cards and memory: the source id chooses a domain, the iova a page in it, and what is not mapped is refused with a record. So a guest drives a real card with no exit, and hits nobody. The unit remembers what it has read: a frame may change hands only after an invalidation that is done.
 #
-# **Read the code**, in this order: `virtlab/iommu/walk.py` (the walk), `virtlab/iommu/caches.py` (what goes stale), `virtlab/guest/vtd.py` (the driver that does it right).
+# **New terms**: [caching mode](../docs/glossary.md#caching-mode), [context entry](../docs/glossary.md#context-entry), [device assignment](../docs/glossary.md#device-assignment), [DMAR](../docs/glossary.md#dmar), [domain](../docs/glossary.md#domain-vt-d), [domain id](../docs/glossary.md#domain-id), [fault record](../docs/glossary.md#fault-record), [invalidation](../docs/glossary.md#invalidation), [IOTLB](../docs/glossary.md#iotlb), [iova](../docs/glossary.md#iova), [lazy invalidation](../docs/glossary.md#lazy-invalidation), [pass-through](../docs/glossary.md#pass-through), [remapping unit](../docs/glossary.md#remapping-unit), [right of a page](../docs/glossary.md#right-of-a-page), [root table](../docs/glossary.md#root-table), [second-level table](../docs/glossary.md#second-level-table), [stale entry](../docs/glossary.md#stale-entry), [wait descriptor](../docs/glossary.md#wait-descriptor).
 #
-# **Exercise**: tasks 1, 2 and 3 of [problem set 6](../exercises/ps06/ps06.ipynb): a walk of your own, map and unmap with the right invalidation, and a fault record decoded.
+# **Read the code**, in this order: [virtlab/iommu/walk.py](../virtlab/iommu/walk.py) (the walk), [virtlab/iommu/caches.py](../virtlab/iommu/caches.py) (what goes stale), [virtlab/guest/vtd.py](../virtlab/guest/vtd.py) (the driver that does it right).
 #
-# **Next**: [lesson 20](20_interrupts.ipynb), the way of an interrupt. A card's interrupt is a write, too. Who stands in *its* way?
+# **Exercise**: problem set 6, [task 1, *translate a device's address*](../exercises/ps06/ps06.ipynb#1.-Translate-a-device's-address), [task 2, *map and unmap while devices are at work*](../exercises/ps06/ps06.ipynb#2.-Map-and-unmap-while-devices-are-at-work) and [task 3, *find out what was refused*](../exercises/ps06/ps06.ipynb#3.-Find-out-what-was-refused).
+#
+# **Next**: [lesson 20, interrupts](20_interrupts.ipynb). A card's interrupt is a write, too. Who stands in *its* way?
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("19")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

@@ -20,7 +20,7 @@
 # %% [markdown] tags=["topic:B05"]
 # ## The picture
 #
-# A card belongs to a guest, and the guest runs. The card interrupts. Follow the heavy arrows: the way is long, and at its end stands **0 exits**. In this lesson you build that way piece by piece, on the server of lesson 19. First comes the interrupt itself, then the *entry* that it has to name, then the *descriptor*.
+# A card belongs to a guest, and the guest runs. The card interrupts. Follow the heavy arrows: the way is long, and at its end stands **0 exits**. In this lesson you build that way piece by piece, on the server of [lesson 19](19_vtd.ipynb). First comes the interrupt itself, then the *entry* that it has to name, then the *descriptor*.
 
 # %% tags=["topic:B05"]
 from virtlab import server, show
@@ -36,7 +36,7 @@ irq_picture(run(Plan("posted", "running")))
 # %% [markdown] tags=["topic:B05"]
 # ## Round 1. An interrupt is a write
 #
-# **Claim: whoever stores four bytes at FEEx_xxxxh has interrupted a processor.** The teaching card has a pin, INTA#. It ends at an input of the I/O APIC. That chip does not call the processor by a wire. It writes a *message* to the processor's **local APIC**: the address says which processor, the data say which vector.
+# **Claim: whoever stores four bytes at 0xFEEx_xxxx has interrupted a processor.** The teaching card has a pin, INTA#. It ends at an input of the I/O APIC. That chip does not call the processor by a wire. It writes a *message* to the processor's **local APIC**: the address says which processor, the data say which vector.
 
 # %%
 from virtlab.guest.apic import IoApicDriver, LocalApic
@@ -51,7 +51,7 @@ inputs.route(pin, vector=0x41, level=True)
 message_picture(host.ioapic.message_of(pin), "What the I/O APIC writes", lit=["DESTINATION", "VECTOR"])
 
 # %% [markdown]
-# With MSI (lesson 05) the card writes such a message itself. Software gives it address and data. Here are both, one after the other.
+# With MSI ([lesson 05](05_pci_express.ipynb)) the card writes such a message itself. Software gives it address and data. Here are both, one after the other.
 
 # %%
 from virtlab.devices.edu import EduRegisters
@@ -69,7 +69,7 @@ with host.trace.recording() as events:
 show.trace_table([event for event in events if event.kind in ("Msg", "msi", "apic", "interrupt")])
 
 # %% [markdown]
-# The pin became messages of PCI Express (`Msg`), a pair when it rose and a pair when it fell. In between the I/O APIC wrote. The MSI is one memory write by the card (`msi`). Both ended in the same place: `apic`. The processor finds the registers of its local APIC at FEE0_0000h, too. The two do not meet: a processor's stores reach its own APIC, and a device's writes become messages.
+# The pin became messages of PCI Express (`Msg`), a pair when it rose and a pair when it fell. In between the I/O APIC wrote. The MSI is one memory write by the card (`msi`). Both ended in the same place: `apic`. The processor finds the registers of its local APIC at 0xFEE0_0000, too. The two do not meet: a processor's stores reach its own APIC, and a device's writes become messages.
 #
 # The local APIC keeps three sets of 256 bits. **IRR** has the vectors that are requested. When the processor takes one, it moves to **ISR**, in service, until the handler writes **EOI**, *end of interrupt*. **TMR** remembers which came from a level. The upper digit of a vector is its *priority class*. A handler is interrupted by a higher class only.
 
@@ -123,10 +123,10 @@ def forge(message):
 
 # %% jupyter={"source_hidden": true}
 show.Predict(
-    "The guest lets its card store 0xec at FEE0_0000h. Its domain has one page, and that is elsewhere. What happens?",
+    "The guest lets its card store 0xec at 0xFEE0_0000. Its domain has one page, and that is elsewhere. What happens?",
     answer="the host's processor gets vector 0xec",
     options=["the unit refuses it: no such page", "the host's processor gets vector 0xec", "the card may not make such an address"],
-    why="Writes to FEEx_xxxxh are interrupts. They are never translated, so the domain's tables are not asked (VT-d 3.0, 3.14).",
+    why="Writes to 0xFEEx_xxxx are interrupts. They are never translated, so the domain's tables are not asked (VT-d 3.0, 3.14).",
 )
 
 # %%
@@ -179,10 +179,10 @@ table = kernel.vtd.interrupts
 table.enable()
 forge(Interrupt(0xEC).message())
 assert not host.lapic.pending
-record_picture(records()[0], "Fault 25h")
+record_picture(records()[0], "Fault 0x25")
 
 # %% [markdown]
-# The old format is called *compatibility format*, and it is blocked: fault 25h. The record names the sender, 03:00.0. Now the card gets an **IRTE**, an interrupt-remapping table entry. So does the network card at 05:00.0.
+# The old format is called *compatibility format*, and it is blocked: fault 0x25. The record names the sender, 03:00.0. Now the card gets an **IRTE**, an interrupt-remapping table entry. So does the network card at 05:00.0.
 
 # %%
 table.take(4)                                # entries 0 to 3 are for others
@@ -191,7 +191,7 @@ other = table.route(host.e1000.source_id, Interrupt(0x51))
 message_picture(mine, "What the card shall write now", lit=["FORMAT", "HANDLE"])
 
 # %% [markdown]
-# No vector, and no processor. The message says *format 1, handle 4*, and its data are not even looked at. All the rest stands in entry 4, which only the host can write. The unit caches such entries, so a change needs an invalidation here, too (lesson 19). Here it is, read from memory.
+# No vector, and no processor. The message says *format 1, handle 4*, and its data is not even looked at. All the rest stands in entry 4, which only the host can write. The unit caches such entries, so a change needs an invalidation here, too (lesson 19). Here it is, read from memory.
 
 # %%
 def entry(index):
@@ -219,15 +219,15 @@ show.Predict(
 # %%
 forge(other)
 assert not host.lapic.pending
-record_picture(records()[0], "Fault 26h")
+record_picture(records()[0], "Fault 0x26")
 
 # %% [markdown]
-# That is **source-id validation**. SVT = 1 says: compare the sender with SID. Fault 26h names the sender *and* the entry that it tried, so the host knows whom to throw out. A message that passes can still only do what the entry says: one vector, to one processor, in a mode that the host chose.
+# That is **source-id validation**. SVT = 1 says: compare the sender with SID. Fault 0x26 names the sender *and* the entry that it tried, so the host knows whom to throw out. A message that passes can still only do what the entry says: one vector, to one processor, in a mode that the host chose.
 
 # %% [markdown] tags=["topic:S48"]
 # ## Round 4. Three ways, three states
 #
-# The host's interrupt has come. It must become the guest's. Lesson 07 asked where the interrupt *controller* lives, as ARMvisor's authors did, and its guest had an 8259A. Now the guest has a local APIC of its own. **Claim: there are three ways, and what they cost depends on what the guest does at that moment.**
+# The host's interrupt has come. It must become the guest's. [Lesson 07](07_device_model.ipynb) asked where the interrupt *controller* lives, as ARMvisor's authors did, and its guest had an 8259A. Now the guest has a local APIC of its own. **Claim: there are three ways, and what they cost depends on what the guest does at that moment.**
 #
 # - *User space*: the APIC is emulated in another process. Each visit is a trip of two world switches.
 # - *Kernel*: it is emulated where exits arrive. KVM calls this the **in-kernel irqchip**.
@@ -390,7 +390,7 @@ show.InterruptLab()
 show.Predict(
     "Entry 5, the network card's, has SVT = 0 now. The guest forges its message. What happens?",
     answer="the host gets vector 0x51, and there is no record",
-    options=["fault 26h, as before", "the host gets vector 0x51, and there is no record", "the host gets vector 0x51, and a record"],
+    options=["fault 0x26, as before", "the host gets vector 0x51, and there is no record", "the host gets vector 0x51, and a record"],
     why="Nobody compares anything, so there is nothing to record.",
 )
 
@@ -406,7 +406,7 @@ local.eoi()
 table.put(5, IRTE.SVT.put(entry(5), 1))      # and mended
 
 # %% [markdown]
-# A remapped machine with SVT = 0 is Round 2 again, with fewer vectors. It does happen. In September 2026 somebody reported to Asterinas, a kernel in Rust, that its entries are enabled with no validation ([issue 3920](https://github.com/asterinas/asterinas/issues/3920)).
+# A remapped machine with SVT = 0 is round 2 again, with fewer vectors. It does happen. In September 2026 somebody reported to Asterinas, a kernel in Rust, that its entries are enabled with no validation ([issue 3920](https://github.com/asterinas/asterinas/issues/3920)).
 
 # %% [markdown] tags=["topic:S48"]
 # ## Measure it
@@ -451,7 +451,7 @@ show.bars("100,000 interrupts: seconds of switching in one second", {way: round(
 #
 # Linux calls this code `intel_irq_remapping`. Into each entry it writes the sender's requester ID, or a range of buses where a bridge hides who sends. A card could lie about its ID, so ports check that too (ACS source validation). VFIO gives no device away where interrupts are not remapped, unless an administrator sets `allow_unsafe_interrupts`.
 #
-# QEMU has our first two ways as `kernel-irqchip=off` and `on`. Between them is `split`: the local APIC in the kernel, the I/O APIC and the 8259A outside. That leaves less of the kernel to be attacked, and interrupts that are no messages cost more; Round 6 says why. The third way is APICv on Intel, AVIC on AMD. A small module, `irqbypass`, brings VFIO's interrupt and KVM's route together, and KVM rewrites the entry into the posted form. It sets SN when a vCPU is preempted, and NV to a wake-up vector, 0xf1, when it blocks.
+# QEMU has our first two ways as `kernel-irqchip=off` and `on`. Between them is `split`: the local APIC in the kernel, the I/O APIC and the 8259A outside. That leaves less of the kernel to be attacked, and interrupts that are no messages cost more; round 6 says why. The third way is APICv on Intel, AVIC on AMD. A small module, `irqbypass`, brings VFIO's interrupt and KVM's route together, and KVM rewrites the entry into the posted form. It sets SN when a vCPU is preempted, and NV to a wake-up vector, 0xf1, when it blocks.
 #
 # What we left out: hardware reads and locks the descriptor in one step. In x2APIC mode ids have 32 bits, and registers are MSRs. One virtual processor can post to another, too. An interrupt for several processors cannot be posted; KVM then goes back to the remapped form.
 #
@@ -462,15 +462,15 @@ show.Quiz([
     show.question(
         "DMA remapping is on, interrupt remapping is off. What can a guest with an assigned card do to the host?",
         ("Send any vector, and NMI or INIT, to any processor", "Interrupt messages are not translated, so the tables of DMA do not stop them."),
-        ("Nothing: each of its writes goes through its domain's tables", "Writes to FEEx_xxxxh do not."),
+        ("Nothing: each of its writes goes through its domain's tables", "Writes to 0xFEEx_xxxx do not."),
         ("Read the host's interrupt table", "It cannot read there. It can write a message."),
         place=1,
     ),
     show.question(
         "How does the unit know who has sent an interrupt message?",
         ("By the requester ID in the packet", "The function's own hardware puts it there. The guest does not write it."),
-        ("By the handle", "Anybody can write any handle. That is why the entry has a SID."),
-        ("By the data", "Without a subhandle the data are ignored altogether."),
+        ("By the handle: each sender has one of its own", "Anybody can write any handle. That is why the entry has a SID."),
+        ("By the data", "Without a subhandle the data is ignored altogether."),
         place=2,
     ),
     show.question(
@@ -482,7 +482,7 @@ show.Quiz([
     show.question(
         "Why does the VMM set SN when it takes the processor away from a guest?",
         ("A notification would interrupt whoever runs there now, for nothing", "The VMM looks at PIR anyway before it lets the guest run again."),
-        ("So that the device stops", "The device knows nothing of it. It goes on, and its interrupts are kept."),
+        ("So that the device keeps its interrupts until the guest runs", "The device knows nothing of it. It goes on, and its interrupts are kept in PIR."),
         ("So that the interrupts go to another guest", "They stay in this guest's descriptor."),
         place=1,
     ),
@@ -490,7 +490,7 @@ show.Quiz([
         "A guest's APIC is posted. Its card uses INTx, through an emulated I/O APIC. Why is there still an exit at EOI?",
         ("The I/O APIC must hear of it: it may have to send again", "A level is not over when its message was taken. The VMM marks such vectors, and their EOI exits."),
         ("Because INTx is slower", "It is an exit because of what has to be done."),
-        ("Because the vector is lower", "Vectors have a priority, not a price."),
+        ("Because the vector of an INTx interrupt is low, and low ones are not posted", "Vectors have a priority. Whether one is posted does not depend on it."),
         place=2,
     ),
 ])
@@ -500,15 +500,22 @@ show.Quiz([
 #
 # An interrupt is a write, so whoever can write can interrupt, and no page table stops it. Remapped, a message names an entry, and the entry names its owner. Posted, an interrupt is a bit in memory, and a running guest takes it with no exit.
 #
-# **Read the code**, in this order: [`virtlab/interrupts.py`](../virtlab/interrupts.py) (the message), [`virtlab/iommu/interrupt_remapping.py`](../virtlab/iommu/interrupt_remapping.py) (the checks in their order), [`virtlab/iommu/posted.py`](../virtlab/iommu/posted.py) (ON first, then PIR).
+# **New terms**: [compatibility format](../docs/glossary.md#compatibility-format), [delivery mode](../docs/glossary.md#delivery-mode), [IRR](../docs/glossary.md#irr-isr-tmr), [IRTE](../docs/glossary.md#irte), [local APIC](../docs/glossary.md#local-apic), [notification](../docs/glossary.md#notification-posted-interrupts), [PIR](../docs/glossary.md#pir-on-sn-nv), [posted interrupt](../docs/glossary.md#posted-interrupt), [posted-interrupt descriptor](../docs/glossary.md#posted-interrupt-descriptor), [remote IRR](../docs/glossary.md#remote-irr), [source-id validation](../docs/glossary.md#source-id-validation), [spurious vector](../docs/glossary.md#spurious-vector), [x2APIC](../docs/glossary.md#x2apic).
 #
-# **Exercise**: task 4 of [problem set 6](../exercises/ps06/ps06.ipynb): look up an interrupt-remapping entry, and refuse what is forged.
+# **Read the code**, in this order: [virtlab/interrupts.py](../virtlab/interrupts.py) (the message), [virtlab/iommu/interrupt_remapping.py](../virtlab/iommu/interrupt_remapping.py) (the checks in their order), [virtlab/iommu/posted.py](../virtlab/iommu/posted.py) (ON first, then PIR).
+#
+# **Exercise**: problem set 6, [task 4, *from a message to an interrupt*](../exercises/ps06/ps06.ipynb#4.-From-a-message-to-an-interrupt).
 #
 # **Next**: [lesson 21, SR-IOV](21_sriov.ipynb). One card, many functions: each with a requester ID, and so with entries of its own.
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("20")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>
 #
-# The demo that surprises is the forged INIT. Before you run it, let the room agree that the guest is locked in: one page, shown by the fault at 0x2000. Then let it switch off the host's processor. Question for the room: would it help to let the VMM check what the guest writes into the card's registers? (It could, for this card. But then each register write exits, and the VMM must know every card's DMA engine.) A second one: why is SID not enough for a card behind a PCI Express to PCI bridge? If time is short, leave out Round 6. If there is more, read `InterruptRemapper.decide` aloud, against the order of the fault reasons 20h to 26h.
+# The demo that surprises is the forged INIT. Before you run it, let the room agree that the guest is locked in: one page, shown by the fault at 0x2000. Then let it switch off the host's processor. Question for the room: would it help to let the VMM check what the guest writes into the card's registers? (It could, for this card. But then each register write exits, and the VMM must know every card's DMA engine.) A second one: why is SID not enough for a card behind a PCI Express to PCI bridge? If time is short, leave out round 6. If there is more, read `InterruptRemapper.decide` aloud, against the order of the fault reasons 0x20 to 0x26.
 #
 # </details>

@@ -75,7 +75,7 @@ capability_table(dumped(host.net))
 show.Predict(
     "The PF is 06:00.0, that is 0x600. Offset and stride are 1. Which routing id does VF 5 have?",
     answer=0x605,
-    why="0x600 + 1 + 4 x 1 = 0x605, or 06:00.5.",
+    why="0x600 + 1 + 4 × 1 = 0x605, or 06:00.5.",
 )
 
 # %% tags=["topic:S45"]
@@ -103,7 +103,7 @@ assert (ids, bars) == (0xFFFF_FFFF, [0] * 6)
 assert vfs[0].device == sriov.get(SrIov.VF_DEVICE_ID)
 
 # %% [markdown] tags=["topic:S45"]
-# Vendor FFFFh means "nobody" to an operating system that knows no SR-IOV, and it goes on. One that does takes the vendor from the PF, and the device id from the capability. The BARs of a VF are read-only 0 as well. Its memory is a slice of what the PF's *VF BARs* describe: VF n has the n-th slice, or *aperture*.
+# Vendor 0xFFFF means "nobody" to an operating system that knows no SR-IOV, and it goes on. One that does takes the vendor from the PF, and the device id from the capability. The BARs of a VF are read-only 0 as well. Its memory is a slice of what the PF's *VF BARs* describe: VF n has the n-th slice, or *aperture*.
 
 # %%
 first = vfs[0].bar(4)                        # BAR 4: the virtio structures
@@ -435,7 +435,7 @@ assert status(b) == 0xFF                     # B reads all ones: nobody is there
 #
 # ## Measure it
 #
-# There are five ways to bring a network to many VMs. Three are software: an emulated card (lesson 11), and virtio with its back-end in the VMM (lesson 12) or in a process of its own (lesson 07). The others are VT-d with whole cards, and SR-IOV. Each VM sends 8 long frames and gets 8. Two VMs really do it, in all five ways. The counts are those of a closed form, so we may trust the form for 64.
+# There are five ways to bring a network to many VMs. Three are software: an emulated card (lesson 11), and virtio with its back-end in the VMM ([lesson 12](12_why_virtio.ipynb)) or in a process of its own ([lesson 07](07_device_model.ipynb)). The others are VT-d with whole cards, and SR-IOV. Each VM sends 8 long frames and gets 8. Two VMs really do it, in all five ways. The counts are those of a closed form, so we may trust the form for 64.
 
 # %% jupyter={"source_hidden": true}
 show.Predict(
@@ -495,19 +495,19 @@ published_table()
 show.Quiz([
     show.question(
         "A card has PF 03:00.0, First VF Offset 128, VF Stride 2. Where is VF 3?",
-        ("03:10.4", "0x300 + 128 + 2 x 2 = 0x384: bus 03, device 10h, function 4."),
+        ("03:10.4", "0x300 + 128 + 2 × 2 = 0x384: bus 03, device 0x10, function 4."),
         ("03:00.3", "That would be offset 1 and stride 1. Both are the card's to choose."),
         ("03:10.6", "VF 1 is at the offset itself. So VF 3 is two strides further, not three."),
         place=1,
     ),
     show.question(
         "A VF BAR has 16 KiB, TotalVFs is 8, System Page Size 64 KiB. How much address space does software reserve?",
-        ("512 KiB", "An aperture is at least a system page: 8 x 64 KiB."),
+        ("512 KiB", "An aperture is at least a system page: 8 × 64 KiB."),
         ("128 KiB", "That would put four VFs into one page, and pages are what a VMM gives away."),
         ("64 KiB", "That is one VF's aperture. Each of them needs one."),
     ),
     show.question(
-        "Why does a VF answer FFFFh as its vendor id?",
+        "Why does a VF answer 0xFFFF as its vendor id?",
         ("So that a scan which knows nothing of VFs passes it by", "Who knows of them takes the ids from the PF."),
         ("Because it is switched off until a VM has it", "It is there as soon as VF Enable is set, whoever uses it."),
         ("So that the guest cannot find out what it drives", "The VMM gives the guest a configuration space with the real ids."),
@@ -533,11 +533,18 @@ show.Quiz([
 #
 # A card with SR-IOV shares itself: one function that the host sets up, and many light ones that only move data. Where they are follows from offset and stride, and where their memory is from one BAR and a page size. What keeps VMs apart is outside of the VFs: EPT, the VT-d unit, ACS, and a switch that the host alone configures.
 #
-# **Read the code**, in this order: `virtlab/pci/sriov.py` (the capability), `virtlab/guest/pci_sriov.py` (what an operating system does with it), `virtlab/vmm/passthrough.py` (how a VM gets a function).
+# **New terms**: [aperture](../docs/glossary.md#aperture-of-a-vf), [ARI](../docs/glossary.md#ari), [embedded switch](../docs/glossary.md#embedded-switch), [function level reset](../docs/glossary.md#function-level-reset-flr), [hierarchy](../docs/glossary.md#hierarchy-virtual), [IOMMU group](../docs/glossary.md#iommu-group), [label](../docs/glossary.md#label-mr-iov), [mailbox](../docs/glossary.md#mailbox), [MR-IOV](../docs/glossary.md#mr-iov), [physical function](../docs/glossary.md#physical-function), [routing id](../docs/glossary.md#routing-id), [spoof check](../docs/glossary.md#spoof-check), [system page](../docs/glossary.md#system-page), [TotalVFs](../docs/glossary.md#totalvfs-numvfs), [VF stride](../docs/glossary.md#vf-stride), [VLAN](../docs/glossary.md#vlan).
 #
-# **Exercise**: tasks 5 and 6 of [problem set 6](../exercises/ps06/ps06.ipynb): routing ids and addresses of VFs, and a plan that gives functions to VMs and keeps them apart.
+# **Read the code**, in this order: [virtlab/pci/sriov.py](../virtlab/pci/sriov.py) (the capability), [virtlab/guest/pci_sriov.py](../virtlab/guest/pci_sriov.py) (what an operating system does with it), [virtlab/vmm/passthrough.py](../virtlab/vmm/passthrough.py) (how a VM gets a function).
 #
-# **Next**: [lesson 22](22_real_linux.ipynb), an unmodified Linux on a disk of ours.
+# **Exercise**: problem set 6, [task 5, *functions that no scan finds*](../exercises/ps06/ps06.ipynb#5.-Functions-that-no-scan-finds) and [task 6, *who gets which function*](../exercises/ps06/ps06.ipynb#6.-Who-gets-which-function).
+#
+# **Next**: [lesson 22, a real Linux](22_real_linux.ipynb). An unmodified Linux drives a disk of ours.
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("21")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

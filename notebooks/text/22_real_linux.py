@@ -15,7 +15,7 @@
 # - **read** the messages by which two processes come to share memory, and say what a back-end must refuse;
 # - **explain** what happens when a device dies with requests in its hands.
 #
-# *45 minutes. Builds on lessons 07, 13 to 15 and 18. Topics B04, B06, S31 and S32. The lecture's back-end driver, in a process of its own.*
+# *45 minutes. Builds on lessons 07, 13 to 15 and 18. Topics B04, B06, S31, S32 and S36. The lecture's back-end driver, in a process of its own.*
 
 # %% [markdown] tags=["topic:B06", "topic:S32"]
 # ## The picture
@@ -126,7 +126,7 @@ show.Predict(
     "mke2fs prepares a disk of 16 MiB. How many bytes do its requests carry?",
     answer="less than 1 MiB",
     options=["less than 1 MiB", "16 MiB: it writes each block once", "32 MiB: it also reads them back"],
-    why="It writes the tables of a file system, and few files are there to fill them. A whole area of zeros is one WRITE_ZEROES request, whose data are 16 bytes.",
+    why="It writes the tables of a file system, and few files are there to fill them. A whole area of zeros is one WRITE_ZEROES request, whose data is 16 bytes.",
 )
 
 # %% tags=["topic:B06", "nbval-ignore-output"]
@@ -360,19 +360,11 @@ show.Quiz([
         "mke2fs saved nearly no notification, although EVENT_IDX was on. Why?",
         ("It mostly has one chain in the ring, and waits for it", "Each kick finds the device asleep, and each call is wanted."),
         ("Our back-end does not know EVENT_IDX", "It offers it, and Linux took it: you saw the bit."),
-        ("QEMU under TCG rings twice", "It rings as the driver does."),
+        ("QEMU under TCG rings for each descriptor, and not for each chain", "It rings when the driver does, once a kick."),
     ),
 ])
 
 # %% [markdown]
-# ## Take away
-#
-# A device can be a process of its own: some sixty messages, shared memory, and a bell each way. It can die and come back, if what it had taken is noted where it does not die with it. And a specification is true when strangers meet on it: Linux on our device, our driver on QEMU's.
-#
-# **Read the code**, in this order: `virtlab/virtio/vhost_user/messages.py` (what each request must look like), `virtlab/virtio/vhost_user/shared_memory.py` (one byte's names), `virtlab/virtio/vhost_user/back_end.py` (a turn of the ring).
-#
-# **Exercise**: [problem set 7](../exercises/ps07/ps07.ipynb), the capstone. Your own `pop`, your own `push` and your own block device serve this Linux.
-#
 # ## Looking back
 #
 # This is the last lesson. One write of one application has gone all the way, and each station was a lesson:
@@ -389,7 +381,25 @@ show.Quiz([
 # | many VMs share it | dedicated, partitioned, shared, invented; SR-IOV | 11, 21 |
 # | somebody else's code does all this | and it works with ours | 22 |
 #
-# In lesson 00 a guest wrote one byte to one port, and the VMM printed it. Everything since is the answer to one question: how can that be shared, safely and quickly?
+# In [lesson 00](00_tour.ipynb) a guest wrote one byte to one port, and the VMM printed it. Everything since is the answer to one question: how can that be shared, safely and quickly?
+
+# %% [markdown]
+# ## Take away
+#
+# A device can be a process of its own: some sixty messages, shared memory, and a bell each way. It can die and come back, if what it had taken is noted where it does not die with it. And a specification is true when strangers meet on it: Linux on our device, our driver on QEMU's.
+#
+# **New terms**: [back-end](../docs/glossary.md#back-end-vhost-user), [front-end](../docs/glossary.md#front-end-vhost-user), [INFLIGHT](../docs/glossary.md#inflight), [kick](../docs/glossary.md#kick-call-err), [memfd](../docs/glossary.md#memfd), [page cache](../docs/glossary.md#page-cache), [polling](../docs/glossary.md#polling), [qtest](../docs/glossary.md#qtest), [recording](../docs/glossary.md#recording), [tier](../docs/glossary.md#tier), [vfio-user](../docs/glossary.md#vfio-user), [vhost-user](../docs/glossary.md#vhost-user).
+#
+# **Read the code**, in this order: [virtlab/virtio/vhost_user/messages.py](../virtlab/virtio/vhost_user/messages.py) (what each request must look like), [virtlab/virtio/vhost_user/shared_memory.py](../virtlab/virtio/vhost_user/shared_memory.py) (one byte's names), [virtlab/virtio/vhost_user/back_end.py](../virtlab/virtio/vhost_user/back_end.py) (a turn of the ring).
+#
+# **Exercise**: problem set 7, [task 1, *messages out of a stream*](../exercises/ps07/ps07.ipynb#1.-Messages-out-of-a-stream), [task 2, *a byte with two addresses*](../exercises/ps07/ps07.ipynb#2.-A-byte-with-two-addresses), [task 3, *one turn of the ring*](../exercises/ps07/ps07.ipynb#3.-One-turn-of-the-ring), [task 4, *stop, crash, start again*](../exercises/ps07/ps07.ipynb#4.-Stop,-crash,-start-again) and [task 5, *a disk for a real Linux*](../exercises/ps07/ps07.ipynb#5.-A-disk-for-a-real-Linux). It is the capstone: your own `pop`, your own `push` and your own block device serve this Linux.
+#
+# **Next**: [the index](index.ipynb) shows what is left to do, and [how to read virtlab](../docs/reading.md) leads through the library.
+
+# %% jupyter={"source_hidden": true} tags=["progress"]
+from virtlab.course.progress import lesson_ends
+
+lesson_ends("22")
 
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>

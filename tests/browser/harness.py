@@ -2,13 +2,15 @@
 
 ``take(page, name)`` returns the list of problems, empty for a good lesson. A `Desk` keeps one page
 of JupyterLab, in which the lessons are opened one after the other: to load the page takes longer
-than to open a lesson. The questions asked inside the page are in ``page.js``. There is no waiting
+than to open a lesson. The questions asked inside the page are in ``page.js``,
+the presses in ``hands.js``, what every reader is owed in ``access.js``. There is no waiting
 for a time: each step ends when the kernel is done with every request, and every wait has a bound.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -18,7 +20,7 @@ from urllib.parse import urlsplit
 
 import playwright.sync_api
 
-SCRIPT = Path(__file__).with_name("page.js")
+SCRIPTS = [Path(__file__).with_name(f"{name}.js") for name in ("page", "hands", "access")]
 CHROMIUM = (
     "--no-sandbox",
     "--disable-gpu",
@@ -28,8 +30,9 @@ CHROMIUM = (
     "--disable-component-update",
     "--disable-sync",
 )
-OPEN_SECONDS, RUN_SECONDS, STEP_SECONDS = 60, 120, 20
+OPEN_SECONDS, RUN_SECONDS, PRESS_SECONDS, STEP_SECONDS = 60, 120, 240, 20
 MOST_PRESSES = 300
+IMPACTS = ("serious", "critical")  # of what axe finds; the others are advice
 SLOW = os.environ.get("VIRTLAB_SLOW") == "1"
 WIDTH, TALLEST = 1400, 4000  # of a window; a longer lesson becomes several pictures
 
@@ -96,7 +99,8 @@ class Desk:
         """JupyterLab itself, which does nothing either that nobody should see."""
         wait = 1000 * OPEN_SECONDS
         with contextlib.closing(Ears(page)) as ears:
-            page.add_init_script(path=SCRIPT)
+            for script in (*SCRIPTS, axe()):
+                page.add_init_script(path=script)
             page.goto(f"{self.lab.address}/lab?token={self.lab.token}&reset", timeout=wait)
             page.wait_for_function("() => virtlab.loaded()", timeout=wait)
             ask(page, "started()", OPEN_SECONDS)
@@ -125,71 +129,28 @@ def ask(page: playwright.sync_api.Page, call: str, seconds: float | None = None)
     )
 
 
-def press(page: playwright.sync_api.Page, control: dict) -> None:
-    """Use one control as a person would."""
-    node = page.locator(f'css:light=[data-virtlab-control="{css(control["key"])}"]').first
-    wait = 1000 * STEP_SECONDS
-    match control["kind"]:
-        case "slider":
-            for key in ("End", "ArrowLeft", "Home", "ArrowRight"):
-                node.press(key, timeout=wait)
-        case "select":
-            for index in choices(control["options"]):
-                node.select_option(index=index, timeout=wait)
-                ask(page, "quiet()")
-        case "number":
-            for key in ("ArrowUp", "ArrowDown", "ArrowUp", "Enter"):
-                node.press(key, timeout=wait)
-        case "text":
-            before = node.input_value(timeout=wait)
-            for text in ("16", "no such thing", before):
-                node.fill(text, timeout=wait)
-                node.press("Enter", timeout=wait)
-                ask(page, "quiet()")
-        case _:
-            node.click(timeout=wait)
+def axe() -> Path:
+    """The script of axe-core, which comes with a Python package: nothing is fetched."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    assert found is not None, "axe-playwright-python is missing: make test installs it"
+    return Path(found.origin).with_name("axe.min.js")
 
 
-def choices(options: int) -> list[int]:
-    """The options of a list to take: the second, the middle, the last, and back to the first.
-
-    With ``VIRTLAB_SLOW=1`` the first dozen too. The widget's own tests look at every option.
-    """
-    few = {1, options // 2, options - 1} | (set(range(1, 12)) if SLOW else set())
-    return [*sorted(index for index in few if 0 < index < options), 0]
-
-
-def css(text: str) -> str:
-    """Text inside the quotes of a CSS attribute selector."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\a ")
+def audit(page: playwright.sync_api.Page) -> list[str]:
+    """What keeps people out who use a screen reader or a keyboard, by axe-core."""
+    return ask(page, f"audit({json.dumps(IMPACTS)})", RUN_SECONDS)
 
 
 def press_everything(page: playwright.sync_api.Page) -> tuple[list[str], int]:
     """Press every control once, also those that only appear or become enabled on the way.
 
-    The problems found, and how many controls were pressed.
+    The problems found, and how many controls were pressed. With ``VIRTLAB_SLOW=1`` more options of
+    each list are taken.
     """
-    found: list[str] = []
-    cell, last = 0, ""  # of the control that was pressed last
-    for pressed in range(MOST_PRESSES):
-        try:
-            seen = ask(page, f"next({cell})")
-            found += [f"{last}: {line}" for line in seen["complaints"]]
-            if not (control := seen.get("control")):
-                never = [f"{where(each)}: never enabled" for each in seen["never"]]
-                return found + never, pressed
-            cell, last = control["cell"], where(control)
-            if not control["name"]:
-                found.append(f"{last}: a control without a name")
-            press(page, control)
-        except playwright.sync_api.Error as error:
-            return [*found, f"{last}: cannot be pressed: {first_line(error)}"], pressed
-    return [*found, f"more than {MOST_PRESSES} controls to press"], MOST_PRESSES
-
-
-def where(control: dict) -> str:
-    """A control as a person would point at it."""
-    return f"cell {control['cell']}: {control['kind']} {control['name']!r}"
+    few = json.dumps(not SLOW)
+    page.set_viewport_size({"width": WIDTH, "height": 500})
+    seen = ask(page, f"pressAll({STEP_SECONDS}, {MOST_PRESSES}, {few})", PRESS_SECONDS)
+    return seen["said"], seen["pressed"]
 
 
 def first_line(error: Exception) -> str:
@@ -239,7 +200,7 @@ def look(page: playwright.sync_api.Page, path: str, pictures: Path | None) -> tu
     if pictures:
         photograph(page, pictures, Path(path).stem)
     more, pressed = press_everything(page)
-    found += more
+    found += more + audit(page)
     later = ask(page, "problems()")
     found += [f"after pressing: {line}" for line in later if line not in found]
     if pictures and SLOW:

@@ -1,14 +1,9 @@
 // What the browser tests ask of a JupyterLab page: one lesson after the other is opened in it. Put
-// into the page before anything else runs.
+// into the page before anything else runs, and before hands.js and access.js, which add to it.
 (() => {
   const WIDGET = 'application/vnd.jupyter.widget-view+json';
-  const CONTROLS = [
-    'button', '[role=slider]', 'select', 'input', 'textarea', 'summary',
-    '.jupyter-widget-tab [role=tab]', '.jupyter-widget-Collapse-header',
-  ].join(',');
   const messages = [];      // what the kernel said went wrong outside of a cell's run
   const asked = new Set();  // requests that the kernel is not yet done with
-  const tried = new Set();  // keys of the controls that were pressed
   let ran = false, panel = null, answered = () => {};
 
   const app = () => window.jupyterapp;
@@ -44,7 +39,7 @@
   async function open(path) {
     messages.splice(0);
     asked.clear();
-    tried.clear();
+    virtlab.forget();
     ran = false;
     panel = await app().commands.execute('docmanager:open', {path, factory: 'Notebook'});
     await panel.context.ready;
@@ -125,6 +120,7 @@
         if (output.data?.[WIDGET] && !(children[k] && shows(children[k])))
           found.push(`${name}: a blank widget`);
       });
+      found.push(...virtlab.wordless(cell.outputArea.node).map(line => `${name}: ${line}`));
       const text = cell.outputArea.node.innerText;
       if (/Error displaying widget|Loading widget|model not found/.test(text))
         found.push(`${name}: a widget that does not load: ${plain(text).slice(0, 200)}`);
@@ -132,77 +128,16 @@
     return found;
   }
 
-  // As a person or a screen reader would name it. ipywidgets leaves two kinds of control without a
-  // name of their own: a slider's handle is named by the label in front, Play's buttons by icons.
-  function nameOf(node) {
-    const said = plain(node.getAttribute('aria-label'))
-      || plain([...(node.getAttribute('aria-labelledby') ?? '').split(' ')]
-        .map(id => id && document.getElementById(id)?.textContent).join(' '))
-      || plain([...(node.labels ?? [])].map(label => label.innerText).join(' '))
-      || (/^(BUTTON|SUMMARY|LI|DIV)$/.test(node.tagName) && plain(node.innerText))
-      || plain(node.title === 'null' ? '' : node.title);
-    const group = node.closest('.widget-inline-hbox, .widget-radio, .widget-toggle-buttons');
-    const label = plain(group?.querySelector(':scope > .widget-label')?.innerText);
-    if (group?.classList.contains('widget-play')) {
-      const icon = node.querySelector('i')?.className.match(/fa-(\w+)/)?.[1];
-      return said || `Play ${{retweet: 'repeat'}[icon] ?? icon}`;
-    }
-    const one = node.type === 'radio' || node.classList.contains('widget-toggle-button');
-    return one && label && said ? `${label}: ${said}` : said || label;
-  }
-
-  function kindOf(node) {
-    const role = node.getAttribute('role');
-    if (role === 'slider' || node.type === 'range') return 'slider';
-    if (role === 'tab') return 'tab';
-    if (node.tagName === 'SELECT') return 'select';
-    if (node.tagName === 'TEXTAREA' || /^(text|search)$/.test(node.type)) return 'text';
-    if (node.tagName === 'INPUT' && !/^(checkbox|radio|button)$/.test(node.type)) return node.type;
-    return node.tagName === 'INPUT' ? node.type : 'button';
-  }
-
-  // Every control of every widget that can be seen, and a mark by which it can be found again.
-  const controls = () => notebook().content.widgets.flatMap(controlsOf);
-
-  function controlsOf(cell, index) {
-    if (cell.model.type !== 'code') return [];
-    const found = [], count = {};
-    const nodes = cell.outputArea.node.querySelectorAll(
-      '.jp-OutputArea-output :is(' + CONTROLS + ')');
-    for (const node of nodes) {
-      if (!node.checkVisibility({visibilityProperty: true}) || node.type === 'hidden') continue;
-      const name = nameOf(node), kind = kindOf(node), same = `${index}|${kind}|${name}`;
-      count[same] = (count[same] ?? 0) + 1;
-      const key = `${same}|${count[same]}`;
-      node.dataset.virtlabControl = key;
-      found.push({key, name, kind, cell: index + 1,
-        disabled: node.disabled === true || node.getAttribute('aria-disabled') === 'true',
-        options: node.tagName === 'SELECT' ? node.options.length : 0});
-    }
-    return found;
-  }
-
-  // The next control to press: of the same cell as the last, else the first of the lesson that can
-  // be pressed. At the end, those that never could.
-  async function next(last) {
-    await quiet();
-    await frame();
-    const todo = list => list.filter(control => !tried.has(control.key));
-    const ready = list => todo(list).find(control => !control.disabled);
-    let control = last && ready(controlsOf(notebook().content.widgets[last - 1], last - 1));
-    if (!control) {
-      await settle();
-      control = ready(controls());
-    }
-    if (control) tried.add(control.key);
-    return {complaints: messages.splice(0), control, never: control ? [] : todo(controls())};
-  }
-
   const cells = () => notebook().node.querySelector('.jp-WindowedPanel-outer');
 
   window.virtlab = {
-    within, open, close, run, quiet, settle, problems, controls, next,
+    within, open, close, run, quiet, settle, problems,
+    notebook, messages, plain, frame, cells,
     loaded: () => Boolean(app()?.restored),
+    theme: async theme => {
+      await app().commands.execute('apputils:change-theme', {theme});
+      while (document.body.dataset.jpThemeName !== theme) await frame();
+    },
     started: () => app().restored.then(() => true),
     complaints: () => messages.splice(0),
     height: () => {     // of the cells, without the empty space that JupyterLab leaves below them

@@ -14,7 +14,9 @@ def check_picture(drawn: Picture) -> ElementTree.Element:
     assert root.tag == f"{SVG}svg"
     assert root.attrib["role"] == "img"
     assert root.attrib["aria-label"].strip()
-    assert root.find(f"{SVG}title").text.strip()
+    title = root.find(f"{SVG}title").text.strip()
+    assert title
+    assert root.attrib["aria-label"] != title, "the label says what is seen, not only the title"
     assert float(root.attrib["width"]) == WIDTH <= 960
     assert not any("id" in element.attrib for element in root.iter()), "ids clash on a page"
     assert drawn.text.strip()

@@ -69,9 +69,9 @@ def test_a_picture_of_everything_keeps_the_rules():
         legend(160, [(rect(0, 0, 20, 18), "a"), (rect(0, 0, 20, 18), "b")]),
         caption(180, "said small"),
     ]
-    drawn = picture("A title", 200, parts, "in words")
+    drawn = picture("A title", 200, parts, "in words", "All parts")
     root = check_picture(drawn)
-    assert root.attrib["aria-label"] == "A title"
+    assert root.attrib["aria-label"] == "All parts"
     assert words_of(drawn) == ["A title", "words", "a", "b", "said small"]
 
 

@@ -9,15 +9,16 @@ A picture is a pure function of a state, and gives a `Picture`, SVG and text: `a
 `path_picture`, `split_ring_picture`, `packed_ring_picture`, `chain_picture`, `race_picture`,
 `threshold_picture`, `vring_map`, `vring_picture`, `writers_picture`, `batch_picture`,
 `levels_picture`, `ratio_picture`, `attack_picture`; of SR-IOV `function_map`.
-`frame_buffer` is a photo of a screen. A table is a `Table`: `trace_table`, `packet_table`,
-`pin_table`, `cost_table`, `descriptor_table`, `setup_table`, `listing`. A widget is a thin shell
-around such functions: `AddressProbe`, `AssignBoard`, `AttackLab`, `BarLab`, `BatchExplorer`,
-`BitmapEditor`, `BusLab`, `ConfigView`, `DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`,
-`InterruptLab`, `Journey`, `LayerLab`, `PacketViewer`, `PathLab`, `PathPlayer`, `Player`,
-`PresetLab`, `RaceStepper`, `RegisterViewer`, `RemapLab`, `RequestWalker`, `RingStepper`,
-`ShareLab`, `SplitLab`, `SwitchLab`, `ThresholdExplorer`, `TracePlayer`, `VfLab`, `VringLab`,
-`VtdLab`, `WalkLab`, `Quiz`, `Predict`, `Note`. What only one lesson shows, it imports from its
-module: `vtd_*`, `irq_*`, `vf_*`, `share_*`, `real_*`.
+`frame_buffer` is a photo of a screen, `plot` a plot of matplotlib with words. A table is a
+`Table`: `trace_table`, `packet_table`, `pin_table`, `cost_table`, `descriptor_table`,
+`setup_table`, `listing`. A widget is a thin shell around such functions: `AddressProbe`,
+`AssignBoard`, `AttackLab`, `BarLab`, `BatchExplorer`, `BitmapEditor`, `BusLab`, `ConfigView`,
+`DiscoveryPlayer`, `DmaExplorer`, `ExitExplorer`, `InterruptLab`, `Journey`, `LayerLab`,
+`PacketViewer`, `PathLab`, `PathPlayer`, `Player`, `PresetLab`, `RaceStepper`, `RegisterViewer`,
+`RemapLab`, `RequestWalker`, `RingStepper`, `ShareLab`, `SplitLab`, `SwitchLab`,
+`ThresholdExplorer`, `TracePlayer`, `VfLab`, `VringLab`, `VtdLab`, `WalkLab`, `Quiz`, `Predict`,
+`Note`. What only one lesson shows, it imports from its module: `vtd_*`, `irq_*`, `vf_*`,
+`share_*`, `real_*`.
 
 Read it in this order: `palette`, `svg`, one picture (`maps`), `shell`, one widget (`probe`).
 
@@ -57,6 +58,7 @@ from virtlab.show.packets import packet_table, tlp_picture
 from virtlab.show.page_walk import page_walk
 from virtlab.show.path_picture import path_picture
 from virtlab.show.pins import pin_table
+from virtlab.show.plots import plot
 from virtlab.show.race_picture import race_picture
 from virtlab.show.registers import register_picture, registers_picture
 from virtlab.show.remap_picture import descriptor_table, remap_picture
@@ -192,6 +194,7 @@ __all__ = [
     "page_walk",
     "path_picture",
     "pin_table",
+    "plot",
     "price",
     "purposes",
     "question",

@@ -91,7 +91,8 @@ def attack_picture(outcome: Outcome) -> Picture:
         drawn.append(write(_LEFT, y + 8, who, SMALL, INK, bold=True))
         drawn += [write(_TELL, y + 8 + i * _LINE, part, SMALL) for i, part in enumerate(lines)]
         y += len(lines) * _LINE + 6
-    return picture(heading, y + 8, drawn, _text(heading, outcome, found), heading)
+    label = " ".join([f"{heading}.", *(f"{who}: {words}" for who, words in told(outcome))])
+    return picture(heading, y + 8, drawn, _text(heading, outcome, found), label)
 
 
 def told(outcome: Outcome) -> tuple[tuple[str, str], ...]:

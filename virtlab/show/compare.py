@@ -63,7 +63,8 @@ def bars(
     if formula:
         parts.append(write(left, height + 14, "the thick mark: the formula", SMALL, MUTED))
         height += 30
-    return picture(title, height, parts, _text(title, counts, unit, formula))
+    label = f"{title}: {'; '.join(map(': '.join, zip(counts, ends, strict=True)))}"
+    return picture(title, height, parts, _text(title, counts, unit, formula), label)
 
 
 def _bar(x: float, y: float, width: float, row: int) -> str:

@@ -100,7 +100,10 @@ def config_picture(
     parts += _structures(found, page, end, chosen)
     heading = title or f"Configuration space of {function.bdf}"
     bottom = TOP + 22 + (end - page + 15) // 16 * _ROW + 18
-    return picture(heading, bottom, parts, _text(function, page, end, chosen), heading)
+    label = f"{heading}: {_about(function, page, end)}"
+    if chosen is not None:
+        label += f" Marked: {chosen.register.name}."
+    return picture(heading, bottom, parts, _text(function, page, end, chosen), label)
 
 
 def _about(function: DecodedFunction, page: int, end: int) -> str:

@@ -69,7 +69,8 @@ def decode_picture(*ranges: Range, title: str = "Which address lines are compare
             y += 24
         y += 10
     parts.append(_key(y + 14))
-    return picture(title, y + 36, parts, "\n".join(lines))
+    label = f"{title}: {'; '.join(each.words for each in ranges)}"
+    return picture(title, y + 36, parts, "\n".join(lines), label)
 
 
 def _row(decoder: Decoder, bits: int, y: float) -> str:

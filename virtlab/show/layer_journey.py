@@ -109,7 +109,21 @@ def layer_journey(runs: Mapping[Way, Counts], choice: Choice, stage: int | None 
         parts += _table(height + 20, runs, ways)
         height += 30 * len(ways) + 40
     title = f"Write {choice.size} bytes: where does the VMM stand?"
-    return picture(title, height, parts, _text(title, runs, ways, current))
+    return picture(
+        title,
+        height,
+        parts,
+        _text(title, runs, ways, current),
+        _label(title, runs, choice, current),
+    )
+
+
+def _label(title: str, runs: Mapping[Way, Counts], choice: Choice, current: str) -> str:
+    """One place on a journey, or what each way cost."""
+    if current:
+        return f"{title} By {NAMES[choice.way]}, now at: {current}."
+    found = [f"{NAMES[way]}: {many(counts.exits, 'exit')}" for way, counts in runs.items()]
+    return f"{title} {'; '.join(found) or ', '.join(NAMES.values())}."
 
 
 def _heads() -> list[str]:

@@ -70,7 +70,8 @@ def layers() -> Picture:
         lines.append(f"{layer.name:<12}{' '.join(layer.members):<34}{layer.knows}")
     parts.append(caption(TOP + 10, "A layer imports only from those below it."))
     height = TOP + 28 + len(LAYERS) * _BAND + 16
-    return picture("The layers of virtlab", height, parts, "\n".join(lines))
+    label = f"The layers of virtlab, from the ground up: {', '.join(each.name for each in LAYERS)}"
+    return picture("The layers of virtlab", height, parts, "\n".join(lines), label)
 
 
 def _band(layer: Layer, y: float, tint: str) -> str:

@@ -78,7 +78,8 @@ def costs_picture(choice: Choice, counts: Counts, found: Mapping[str, int]) -> P
     y = START + len(rows) * _ROW + 6
     parts.append(line(_LEFT, y, _RIGHT, y, FAINT))
     parts += _sums(y + 30, choice, counts, predicted)
-    return picture(title, END + 64, parts, _text(title, rows, counts, predicted))
+    label = f"{title}: {many(counts.exits, 'exit')}, predicted {predicted.exits}"
+    return picture(title, END + 64, parts, _text(title, rows, counts, predicted), label)
 
 
 def _row(y: float, name: str, got: int, form: int, scale: float) -> list[str]:

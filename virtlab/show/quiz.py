@@ -10,9 +10,9 @@ words that are shown. Right and wrong differ by word and sign, not by colour.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import ipywidgets as widgets
 
@@ -55,6 +55,11 @@ def judge(asked: Question, chosen: int | None) -> str:
 class Quiz(Shell):
     """Multiple choice, question after question: `Quiz([question(...), ...])`."""
 
+    heard: ClassVar[list[Callable[[Quiz], None]]] = []
+    """Who is told each time that an answer was checked."""
+    latest: ClassVar[Quiz | None] = None
+    """The quiz that was made last, in this process."""
+
     def __init__(self, questions: Sequence[Question], title: str = "Quiz") -> None:
         if not questions:
             raise ValueError("a quiz has at least one question")
@@ -70,20 +75,28 @@ class Quiz(Shell):
         blocks += [row(button("Reset", self.reset)), self._total]
         super().__init__(f"{title}: {len(self.questions)} questions", blocks)
         self.reset()
+        Quiz.latest = self
 
     @property
     def chosen(self) -> list[int | None]:
         """For each question the option chosen, or None."""
         return [choice.index for choice in self._choices]
 
+    @property
+    def results(self) -> list[bool | None]:
+        """For each question whether the checked answer is right; None where none was checked."""
+        return [
+            chosen == asked.answer if chosen is not None and says.value else None
+            for chosen, asked, says in zip(self.chosen, self.questions, self._says, strict=True)
+        ]
+
     def check(self, index: int) -> None:
         """Say whether answer `index` is right, and why."""
         self._says[index].value = said(judge(self.questions[index], self.chosen[index]))
-        right = sum(
-            chosen == asked.answer and bool(says.value)
-            for chosen, asked, says in zip(self.chosen, self.questions, self._says, strict=True)
-        )
+        right = sum(result is True for result in self.results)
         self._total.value = said(f"{right} of {len(self.questions)} checked and right.")
+        for hear in Quiz.heard:
+            hear(self)
 
     def reset(self) -> None:
         """Take all answers back."""

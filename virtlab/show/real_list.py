@@ -147,7 +147,9 @@ def list_picture(
     """The rows around place `at` of `rows`, with that one's chain beside them, or with `life`."""
     if not len(rows):
         words = "No row is left by this filter."
-        return picture(title, TOP + 60, [caption(TOP + 20, words)], f"{title}\n{words}")
+        return picture(
+            title, TOP + 60, [caption(TOP + 20, words)], f"{title}\n{words}", f"{title}: {words}"
+        )
     start = min(max(0, at - ROWS // 2), max(0, len(rows) - ROWS))
     shown = rows[start : start + ROWS].tolist()
     here = int(rows[at])

@@ -162,7 +162,15 @@ def registers_picture(
         y = TOP + row * 32.0
         parts.append(_table_row(reg, values.get(reg.name), y, names_end, reg.name == chosen, row))
         lines.append(_table_text(reg, values.get(reg.name), reg.name == chosen))
-    return picture(title, TOP + len(declared) * 32 + 16, parts, "\n".join(lines))
+    found = "; ".join(_spoken(reg, values.get(reg.name), reg.name == chosen) for reg in declared)
+    height = TOP + len(declared) * 32 + 16
+    return picture(title, height, parts, "\n".join(lines), f"{title}: {found}")
+
+
+def _spoken(reg: Reg, value: int | None, chosen: bool) -> str:
+    """`LCR 0x03`, in the words of the alternative."""
+    shown = "?" if value is None else f"{value:#0{2 * reg.width + 2}x}"
+    return f"{reg.name} {shown}{' (chosen)' if chosen else ''}"
 
 
 def _table_row(

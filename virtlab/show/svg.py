@@ -47,10 +47,10 @@ class Picture:
         return {"image/svg+xml": self.svg, "text/plain": self.text}
 
 
-def picture(title: str, height: float, parts: Iterable[str], text: str, label: str = "") -> Picture:
+def picture(title: str, height: float, parts: Iterable[str], text: str, label: str) -> Picture:
     """Put `parts` on a panel of `height` pixels under a visible `title`.
 
-    `label` is the short alternative that a screen reader speaks; the title, if not given.
+    `label` is the alternative that a screen reader speaks: what is seen now, not only the title.
     """
     panel = rect(0.5, 0.5, WIDTH - 1, height - 1, fill=PAPER, stroke=FAINT, radius=10, weight=1)
     heading = write(MARGIN, 40, fit(title, WIDTH - 2 * MARGIN, TITLE), size=TITLE, bold=True)
@@ -62,7 +62,7 @@ def picture(title: str, height: float, parts: Iterable[str], text: str, label: s
         *parts,
         xmlns="http://www.w3.org/2000/svg",
         role="img",
-        aria_label=label or title,
+        aria_label=label,
         viewBox=f"0 0 {WIDTH} {number(height)}",
         width=WIDTH,
         height=height,

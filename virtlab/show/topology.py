@@ -94,7 +94,9 @@ def topology(
     parts += [_box(each, top, any(end.startswith(each.node.place) for end in lit)) for each in rows]
     height = top + (max(len(rows), room) + 1) * ROW + 8
     text = "\n".join([*_lines(rows), *map(explain_crossing, shown[-1:])])
-    label = f"{len(rows)} functions" + (f"; {explain_crossing(shown[-1])}" if shown else "")
+    found = ", ".join(f"{each.node.place} {each.node.name}" for each in rows)
+    label = f"{title}, {len(rows)} functions: {found}."
+    label += f" {explain_crossing(shown[-1])}" if shown else ""
     return picture(title, height, parts, text, label)
 
 
