@@ -3,14 +3,14 @@
 
 PYTHON ?= python3
 ARGS   ?=
-EXTRAS := test,grading,x86
+EXTRAS := test,grading,cluster,x86
 BIN    := .venv/bin
 UV      = $(shell command -v uv || echo $(BIN)/uv)
 SETUP  := $(PYTHON) scripts/bootstrap.py
 DEV    := $(SETUP) --extras $(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test coverage lint notebooks exercises bench constraints clean
+.PHONY: help lab slides test coverage lint notebooks exercises bench constraints clean
 MAKEFLAGS += --no-print-directory
 
 help: ## show this list
@@ -22,6 +22,9 @@ help: ## show this list
 lab: ## open the course in JupyterLab on lesson 00
 	@$(SETUP) && exec $(BIN)/virtlab lab $(ARGS)
 
+slides: ## make a deck of slides for each lesson in build/slides
+	@$(SETUP) && exec $(BIN)/virtlab slides --out build/slides $(ARGS)
+
 test: ## run everything: lint, types, tests, notebooks, exercises, browser
 	@$(DEV) && exec $(BIN)/python scripts/test.py $(ARGS)
 
@@ -32,7 +35,7 @@ lint: ## ruff and mypy only
 	@$(DEV) && exec $(BIN)/python scripts/test.py lint format types
 
 notebooks: ## run the lessons' text and store the notebooks with their outputs
-	@$(DEV) && exec $(BIN)/python scripts/notebooks.py $(ARGS)
+	@$(DEV) && $(BIN)/python scripts/index.py && exec $(BIN)/python scripts/notebooks.py $(ARGS)
 
 exercises: ## make exercises/ from solutions/
 	@$(DEV) && exec $(BIN)/python scripts/exercises.py $(ARGS)
