@@ -1,5 +1,6 @@
 """Tasks 6 to 8 of problem set 4: their judges, held to the library, to the clock, and to races."""
 
+import functools
 import re
 from random import Random
 
@@ -254,9 +255,12 @@ def test_no_chains_are_four_empty_arrays():
 
 
 def test_the_measured_table_has_whole_chains_and_none_is_refused():
-    table, heads = chain_arrays.measured_table(np.random.default_rng(1))
-    starts = scalar_walk.walk_each(table.ram(), BASE, table.size, heads, chain_arrays.LENGTH)[0]
-    assert (np.diff(starts) == chain_arrays.LENGTH).all()
+    table, heads, right = chain_arrays.measured_table(np.random.default_rng(1))
+    arrays = scalar_walk.walk_each(table.ram(), BASE, table.size, heads, chain_arrays.LENGTH)
+    assert (np.diff(arrays[0]) == chain_arrays.LENGTH).all()
+    for one, made in zip(arrays, right, strict=True):
+        assert one.dtype == made.dtype
+        assert np.array_equal(one, made)
     assert len(heads) == chain_arrays.CHAINS == 4096
 
 
@@ -285,14 +289,27 @@ def test_an_answer_that_is_fast_and_wrong_is_refused():
     assert "expected chain 19, head " in said
 
 
+def test_an_answer_that_remembers_the_round_before_gains_nothing():
+    source = (
+        "from virtlab.course.given.scalar_walk import walk_each\n"
+        "memory_of_rounds = {}\n"
+        "def walk_many(memory, desc, size, heads, longest):\n"
+        "    if size < 999: return right(memory, desc, size, heads, longest)\n"
+        "    if size not in memory_of_rounds:\n"
+        "        memory_of_rounds[size] = walk_each(memory, desc, size, heads, longest)\n"
+        "    return memory_of_rounds[size]"
+    )
+    assert "FAILS 20 times faster" in refusal("ps4.q8", source)
+
+
 def test_the_solution_is_well_above_the_goal():
     """Half as much again, at the best of some rounds: it must not be a matter of luck."""
     walk_many, best, goal = solutions()["walk_many"], 0.0, 1.5 * vector.RATIO
-    table, heads = chain_arrays.measured_table(np.random.default_rng(2))
-    ram = table.ram()
+    rng = np.random.default_rng(2)
     for _ in range(3):
         if best < goal:
-            best = max(best, vector.ratio(walk_many, ram, table.size, heads, goal)[0])
+            make = functools.partial(chain_arrays.measured_table, rng)
+            best = max(best, vector.ratio(walk_many, make, goal)[0])
     assert best >= goal
 
 

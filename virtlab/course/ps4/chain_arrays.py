@@ -65,8 +65,11 @@ def any_table(rng: np.random.Generator, size: int, longest: int, wild: float) ->
     return table
 
 
-def measured_table(rng: np.random.Generator) -> tuple[Tables, Heads]:
-    """`CHAINS` chains of `LENGTH` descriptors, everywhere in a table of four times as many."""
+def measured_table(rng: np.random.Generator) -> tuple[Tables, Heads, Arrays]:
+    """`CHAINS` chains of `LENGTH` descriptors, everywhere in a table of four times as many.
+
+    The table, the heads, and what a walk gives: it is known from how the table was made.
+    """
     table = Tables(CHAINS * LENGTH)
     rows = table.rows
     rows["addr"] = rng.integers(0, 1 << 40, table.size)
@@ -75,7 +78,10 @@ def measured_table(rng: np.random.Generator) -> tuple[Tables, Heads]:
     rows["flags"] = WRITE
     rows["flags"][chains[:, :-1]] = NEXT
     rows["next"][chains[:, :-1]] = chains[:, 1:]
-    return table, chains[:, 0].astype(np.int64)
+    order = rows[chains.ravel()]
+    starts = np.arange(0, table.size + 1, LENGTH, dtype=np.int64)
+    right = starts, order["addr"], order["len"].astype(np.int64), order["flags"] == WRITE
+    return table, chains[:, 0].astype(np.int64), right
 
 
 def compare_arrays(

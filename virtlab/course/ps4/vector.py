@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from virtlab.course.answers import Answer
-from virtlab.course.given.scalar_walk import walk_each
+from virtlab.course.given.scalar_walk import Arrays, walk_each
 from virtlab.course.ps3.machines import Memory, first
 from virtlab.course.ps4.chain_arrays import (
     CHAINS,
@@ -28,7 +28,6 @@ from virtlab.course.ps4.chain_arrays import (
 )
 from virtlab.course.ps4.machines import BASE
 from virtlab.course.tasks import Case, Difference, Run, Task
-from virtlab.memory import GuestMemory
 from virtlab.virtio.layouts import NEXT, WRITE
 
 LOOK_ONCE = "take one copy of the table, and work on that: a guest may change it"
@@ -131,29 +130,33 @@ def _settle() -> None:
     np.empty(16 << 20, np.uint8)
 
 
+Measured = tuple[Tables, Heads, Arrays]
+
+
 def ratio(
     walk: Callable[..., object],
-    ram: GuestMemory,
-    size: int,
-    heads: Heads,
+    make: Callable[[], Measured],
     goal: float = RATIO,
     clock: Callable[[], float] = time.thread_time,
     way: Callable[[object], None] | None = None,
 ) -> tuple[float, float, Difference | None]:
     """How many times faster `walk` is than the scalar one, its best time (s), and what is wrong.
 
-    Both in turn, until `goal` is reached, something is wrong, or time is up. Time is this thread's
-    processor time: that of the process moves in ticks while a case's timer runs. That of `walk` is
-    what `clock` says, for it may run elsewhere. Then `way(arrays)` takes arrays there and back, and
-    its time is taken off: but no more than an answer may take that is fast enough, for who is there
-    may dawdle.
+    Both in turn, until `goal` is reached, something is wrong, or time is up. Each round has a table
+    of its own from `make`: what an answer remembers of the last one is of no use. Time is this
+    thread's processor time: that of the process moves in ticks while a case's timer runs. That of
+    `walk` is what `clock` says, for it may run elsewhere. Then `way(arrays)` takes arrays there and
+    back, and its time is taken off: but no more than an answer may take that is fast enough, for
+    who is there may dawdle.
     """
     _settle()
     slow = fast = there = float("inf")
     best, begin = float("inf"), time.thread_time()
     for number in range(ROUNDS):
+        table, heads, right = make()
+        ram, size = table.ram(), table.size
         if number < SLOW_ROUNDS:
-            took, right = _timed(time.thread_time, walk_each, ram, BASE, size, heads, LENGTH)
+            took, _ = _timed(time.thread_time, walk_each, ram, BASE, size, heads, LENGTH)
             slow = min(slow, took)
         took, yours = _timed(clock, walk, ram, BASE, size, heads.copy(), LENGTH)
         fast = min(fast, took)
@@ -180,8 +183,8 @@ def _hopeless(number: int, too_long: float) -> bool:
 
 
 def _fast(answer: Answer, rng: Random) -> Difference | None:
-    table, heads = measured_table(np.random.default_rng(rng.getrandbits(32)))
-    answer.given = f"{CHAINS} chains of {LENGTH} descriptors in a table of {table.size}"
+    numbers = np.random.default_rng(rng.getrandbits(32))
+    answer.given = f"{CHAINS} chains of {LENGTH} descriptors in a table of {CHAINS * LENGTH}"
 
     def walk(*arguments: object) -> object:
         return answer.call("walk_many", *arguments)
@@ -189,7 +192,7 @@ def _fast(answer: Answer, rng: Random) -> Difference | None:
     way = answer.way if answer.elsewhere else None
     goal = RATIO / 2 if answer.elsewhere else RATIO  # on a busy machine, turns cost the walk too
     times, best, found = ratio(
-        walk, table.ram(), table.size, heads, goal, clock=answer.seconds, way=way
+        walk, lambda: measured_table(numbers), goal, clock=answer.seconds, way=way
     )
     if found or times >= goal:
         return found
