@@ -166,6 +166,20 @@ def test_doctor_asks_whether_the_sandbox_and_kvm_really_work(monkeypatch, tmp_pa
     assert doctor.kvm() is None
 
 
+def test_run_as_a_module_a_commands_error_is_one_line_too():
+    program = (
+        "import pathlib, runpy, sys, virtlab.course.bench as bench\n"
+        "bench.PROJECT, sys.argv[1:] = pathlib.Path('none'), ['bench']\n"
+        "runpy.run_module('virtlab.course.cli', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("virtlab bench: the benchmarks are in")
+    assert "Traceback" not in done.stderr
+
+
 def test_doctor_without_kvm(monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert doctor.kvm() is None

@@ -172,5 +172,5 @@ def run(command: Command, words: Sequence[str]) -> int:
         return 1
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__":  # the module of that name, whose errors the commands raise
+    sys.exit(importlib.import_module("virtlab.course.cli").main())

@@ -83,6 +83,8 @@ def _parse(path: str | PathLike[str], raw: bytes) -> Any:
         raise FileError(path, len(raw) if cut else byte, f"{why}: {error.msg}") from None
     except RecursionError:
         raise FileError(path, 0, "not a notebook: nested too deep") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise FileError(path, 0, f"not a notebook: {error}") from None
 
 
 def _cell(path: str | PathLike[str], number: int, cell: Any) -> Cell:

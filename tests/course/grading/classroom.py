@@ -15,6 +15,8 @@ import sys
 from random import Random
 from typing import NamedTuple
 
+import pytest
+
 from tests.course.answers import ROOT, SETS, grade_id, load, notebook, sources, tasks_of, text
 from tests.course.grading import hostile_class
 from tests.course.test_wrong_answers import WRONG
@@ -30,6 +32,8 @@ KINDS = [
     *("wrong", "stub", "hostile", "wrong", "wrong", "right", "wrong", "half", "odd", "hostile"),
 ]
 """What fifty students do, in turns."""
+LONG = [pytest.mark.volume, pytest.mark.long, pytest.mark.timeout(1800)]
+"""Marks of a test that grades two hundred."""
 HIDDEN = ROOT / "solutions" / "hidden"
 
 ODD_CELLS = (

@@ -22,7 +22,7 @@ distributed = pytest.importorskip("distributed", reason="pip install 'virtlab[cl
 
 SIZES = [
     pytest.param(3, ["hostile", "wrong", "right"], ["ps1.q6", "ps2.q1", "ps3.q1"], id="3"),
-    pytest.param(200, classroom.KINDS, [], id="200", marks=[pytest.mark.volume, pytest.mark.long]),
+    pytest.param(200, classroom.KINDS, [], id="200", marks=classroom.LONG),
 ]
 QUIET = {"silence_logs": 50, "dashboard_address": ":0", "scheduler_kwargs": {"dashboard": False}}
 LIMITS = ("--seconds", "4", "--memory", "512")

@@ -31,7 +31,7 @@ class Limits(NamedTuple):
     memory: int = 2 << 30
     file: int = 16 << 20
     folder: int = 64 << 20
-    wall: float = 60.0
+    wall: float = 600.0
     quiet: float = 5.0
 
 

@@ -59,6 +59,7 @@ class Child:
     """A child that runs. Close it, or use it in a `with`: then nothing of it is left.
 
     `stdin` and `stdout` are raw: a write may write less than asked, a read gives what is there.
+    `begun`: whoever talks to it says so after its first reply; `NOT_BEGUN` is then no excuse.
     """
 
     def __init__(self, started: Started, limits: Limits) -> None:
@@ -67,6 +68,7 @@ class Child:
         self.stdin: io.RawIOBase = started.process.stdin  # type: ignore[assignment]
         self.stdout: io.RawIOBase = started.process.stdout  # type: ignore[assignment]
         self.limits = limits
+        self.begun = False
         self._started = started
         self._lock = threading.Lock()
         self._why = ""
@@ -189,7 +191,7 @@ class Child:
             return "it was killed by the system, perhaps for want of memory"
         if number in {one.value for one in signal.Signals}:
             return f"it crashed Python ({signal.Signals(number).name})"
-        if status == NOT_BEGUN:
+        if status == NOT_BEGUN and not self.begun:
             return NOTHING_RUN
         return "it ended Python itself" + (f", with status {status}" if status else "")
 

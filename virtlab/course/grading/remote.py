@@ -16,6 +16,7 @@ does: where no child can be had, nothing is known of an answer.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from random import Random
 from types import TracebackType
@@ -24,9 +25,9 @@ from typing import Any, Self
 from virtlab.course import checks
 from virtlab.course.answers import PRINTED, Answer, Built, Stopped, Trouble
 from virtlab.course.grading.channel import Coded, Several
-from virtlab.course.grading.judge import Judge
-from virtlab.course.grading.limits import Limits
-from virtlab.course.grading.sandbox import Sandbox, available, start
+from virtlab.course.grading.judge import BROKEN, Judge
+from virtlab.course.grading.limits import NOTHING_RUN, Limits
+from virtlab.course.grading.sandbox import NotStarted, Sandbox, available, start
 from virtlab.course.reports import Report
 from virtlab.course.tasks import Case, Difference, Run, Task
 
@@ -109,6 +110,7 @@ class Student:
         self.seconds = 0.0
         self.judge: Judge | None = None
         self.lives = 0
+        self.until = time.monotonic() + self.limits.wall
         self._raised: dict[int, str] = {}
         self._fatal: dict[int, str] = {}
         self._begin()
@@ -153,9 +155,9 @@ class Student:
     # -- the child
 
     def _begin(self) -> None:
-        """A new child with all cells run but those that ended one."""
+        """A new child with all cells run but those that ended one; none after `wall` seconds."""
         self.close()
-        while self.lives < LIVES and len(self._fatal) <= CELLS:
+        while self.lives < LIVES and len(self._fatal) <= CELLS and time.monotonic() < self.until:
             self.lives += 1
             judge = self.judge = Judge(start(self.limits, self.sandbox), self.limits)
             if self._run_cells(judge):
@@ -164,17 +166,38 @@ class Student:
 
     def _run_cells(self, judge: Judge) -> bool:
         """Run the cells; False if the child did not live through one."""
+        self._greet(judge)
         for index, (number, source) in enumerate(self.cells):
             if index in self._fatal:
                 continue
             try:
-                kind, *error = judge.ask("cell", number, source)
-                self._raised[index] = error[0][:PRINTED] if kind == "ran" else ""
+                self._raised[index] = _said(judge.ask("cell", number, source))
             except Stopped as stopped:
                 self.ended = str(stopped)
                 self._fatal[index] = self.ended
                 return False
         return True
+
+    def _greet(self, judge: Judge) -> None:
+        """A first cell, an empty one of ours. What comes after its reply may be a student's doing.
+
+        Raises `NotStarted` if the child ends before: no line of the student's has run.
+        """
+        try:
+            judge.ask("cell", 0, "")
+        except Stopped as stopped:
+            self.close()
+            why = str(stopped)
+            raise NotStarted(why if why == NOTHING_RUN else f"{NOTHING_RUN}: {why}") from None
+        judge.child.begun = True
+
+
+def _said(reply: Sequence[Any]) -> str:
+    """What a cell raised, as its reply says; an answer may have forged that."""
+    match reply:
+        case ["ran", str(error)]:
+            return error[:PRINTED]
+    return BROKEN
 
 
 def _guarded(run: Run) -> Run:

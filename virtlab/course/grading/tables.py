@@ -90,11 +90,14 @@ def read(path: Path) -> Grades:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all: whoever reads it never sees a half."""
+    r"""Write a file whole or not at all: whoever reads it never sees a half.
+
+    Half a character, which UTF-8 cannot hold, is written as `\udc80`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with open(handle, "w", encoding="utf-8", newline="") as file:
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)
         os.chmod(name, 0o644)
         os.replace(name, path)
