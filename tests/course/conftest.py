@@ -1,6 +1,9 @@
-"""What the tests of ``virtlab serve`` share: an image, one that is a hole, and a socket."""
+"""What several files share: an image, one that is a hole, a socket; a reader's file."""
 
 from __future__ import annotations
+
+import sys
+import types
 
 import pytest
 
@@ -22,3 +25,12 @@ def thin(tmp_path):
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "disk.sock"
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """A reader's file that is not there yet, in a folder that is not there yet; in a notebook."""
+    path = tmp_path / "reader" / "progress.json"
+    monkeypatch.setenv("VIRTLAB_PROGRESS", str(path))
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=object))
+    return path

@@ -1,11 +1,10 @@
 """A lesson's last cell notes it, its quiz is listened to, and the picture says how far one is."""
 
 import re
-import sys
-import types
 
 import pytest
 
+from tests.course.reader import some
 from tests.show.looks import check_picture, words_of
 from virtlab.course import progress
 from virtlab.course.checks import CheckFailed, check
@@ -13,23 +12,6 @@ from virtlab.course.progress_file import Progress
 from virtlab.course.syllabus import LESSONS, PARTS
 from virtlab.show import Quiz, question
 from virtlab.show.progress_picture import Row, Stop, _sign, progress_picture
-
-
-@pytest.fixture
-def file(tmp_path, monkeypatch):
-    """A reader's file that is not there yet, in a folder that is not there yet; in a notebook."""
-    path = tmp_path / "reader" / "progress.json"
-    monkeypatch.setenv("VIRTLAB_PROGRESS", str(path))
-    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=object))
-    return path
-
-
-def some():
-    """Note a few things."""
-    progress.note(lambda known: known.with_lesson("14").with_quiz("14", 4, 5))
-    progress.note(lambda known: known.with_lesson("00"))
-    progress.note_task("ps4.q3")
-
 
 # -- in a lesson
 

@@ -10,26 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.course.reader import some
 from virtlab.course import progress, progress_file
 from virtlab.course.progress_file import Progress
 
 SOME = Progress(frozenset({"00", "14"}), {"14": (4, 5)}, frozenset({"ps4.q3"}))
-
-
-@pytest.fixture
-def file(tmp_path, monkeypatch):
-    """A reader's file that is not there yet, in a folder that is not there yet; in a notebook."""
-    path = tmp_path / "reader" / "progress.json"
-    monkeypatch.setenv("VIRTLAB_PROGRESS", str(path))
-    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=object))
-    return path
-
-
-def some():
-    """Note a few things."""
-    progress.note(lambda known: known.with_lesson("14").with_quiz("14", 4, 5))
-    progress.note(lambda known: known.with_lesson("00"))
-    progress.note_task("ps4.q3")
 
 
 # -- what is kept

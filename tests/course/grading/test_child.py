@@ -8,36 +8,11 @@ import numpy as np
 import pytest
 
 from tests.course.grading.line import line
-from virtlab.course.answers import Answer, Stopped, Trouble
+from tests.course.grading.nearby import here, memory, outcome
+from virtlab.course.answers import Stopped, Trouble
 from virtlab.course.grading import child as child_module
 from virtlab.course.grading import judge as judge_module
-from virtlab.course.ps3.machines import Memory
 from virtlab.errors import DmaFault, GuestError
-from virtlab.memory import GuestMemory
-
-
-def memory():
-    return Memory(GuestMemory(0x100))
-
-
-def outcome(answer, *call):
-    """What a call gives or raises, as words."""
-    try:
-        return answer.call(*call)
-    except Trouble as trouble:
-        return "trouble", str(trouble), trouble.unwritten, answer.printed
-    except Stopped as stopped:
-        return "stopped", str(stopped), answer.printed
-
-
-def here(source):
-    """The same answer in this process."""
-    names = {"__name__": "__main__"}
-    exec(source, names)
-    answer = Answer(names)
-    answer.begin()
-    return answer
-
 
 SAME = {
     "a value": ("def f(x): return x, type(x).__name__", (True,)),
