@@ -32,7 +32,8 @@ Read it in this order. Each step needs only those before it.
 21. `show`            the pictures; `course`, the checks and the `virtlab` command
 
 `wire`, `errors`, `trace`, `clock`, `memory`, `interrupts` and `backends` are the ground under all
-of it. Look into them when a name sends you there. `docs/architecture.md` has the picture.
+of it. Look into them when a name sends you there. `docs/architecture.md` has the picture;
+`docs/reading.md` leads through the same in five sittings.
 """
 
 __version__ = "0.1.0"

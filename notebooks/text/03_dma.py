@@ -322,7 +322,7 @@ show.Quiz([
 #
 # Programmed I/O costs the processor an access a word. DMA costs a table and a command, and the device moves the bytes itself. Software starts synchronous DMA; a device starts asynchronous DMA, into buffers that it was given before.
 #
-# **New terms**: [bounce buffer](../docs/glossary.md#bounce-buffer), [bus master](../docs/glossary.md#bus-master), [descriptor ring](../docs/glossary.md#descriptor-ring), [DMA](../docs/glossary.md#dma-asynchronous), [DMA](../docs/glossary.md#dma-direct-memory-access), [DMA](../docs/glossary.md#dma-synchronous), [double buffering](../docs/glossary.md#double-buffering), [poll](../docs/glossary.md#poll), [PRD](../docs/glossary.md#prd-physical-region-descriptor), [programmed I/O](../docs/glossary.md#programmed-i-o-pio), [scatter-gather](../docs/glossary.md#scatter-gather).
+# **New terms**: [asynchronous DMA](../docs/glossary.md#asynchronous-dma), [bounce buffer](../docs/glossary.md#bounce-buffer), [bus master](../docs/glossary.md#bus-master), [descriptor ring](../docs/glossary.md#descriptor-ring), [DMA](../docs/glossary.md#dma-direct-memory-access), [double buffering](../docs/glossary.md#double-buffering), [poll](../docs/glossary.md#poll), [PRD](../docs/glossary.md#prd-physical-region-descriptor), [programmed I/O](../docs/glossary.md#programmed-i-o-pio), [scatter-gather](../docs/glossary.md#scatter-gather), [synchronous DMA](../docs/glossary.md#synchronous-dma).
 #
 # **Read the code**, in this order: [virtlab/guest/ata.py](../virtlab/guest/ata.py) (the same command by both ways), [virtlab/devices/ata/bus_master.py](../virtlab/devices/ata/bus_master.py) (a DMA engine in a hundred lines), [virtlab/guest/e1000/rings.py](../virtlab/guest/e1000/rings.py) (two rings of buffers).
 #

@@ -321,9 +321,9 @@ show.ConfigView(example(), start=("06:00.0", 0x12E))
 show.Quiz([
     show.question(
         "Why is a write to memory posted, and a write to configuration space not?",
-        ("Software must know that a configuration write has arrived, and for data speed matters more", "After a configuration write the device may be at another address."),
-        ("Configuration writes are longer", "They have one dword."),
-        ("Memory writes cannot fail", "They can. The sender is told by an error message, if at all."),
+        ("Software must know when a configuration write has arrived; data must be fast", "After a configuration write the device may be at another address."),
+        ("A configuration write is longer, and a long packet needs an answer", "It has one dword. And length has nothing to do with answers."),
+        ("A memory write cannot fail, so there is nothing to answer", "It can. The sender does not hear of it: an error message, if there is one, goes to the root complex."),
     ),
     show.question(
         "A switch with three downstream ports: how many bridges does a scan see, and how many new bus numbers?",

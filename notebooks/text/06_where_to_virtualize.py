@@ -371,6 +371,6 @@ lesson_ends("06")
 # %% [markdown] tags=["instructor"]
 # <details><summary>For the instructor</summary>
 #
-# The demo that surprises is the last bar chart: after two thousand exits, the class expects the exits to matter always. At 64 KiB the three ways differ by a copy. Question for the room: which of the three could a guest notice? (By time, all of them; by its own tables, the first.) If you have ten minutes less, leave out the DMA part of round 2 and the third break. Keep the drawing of the three arrows on the board: the next part's question, full or para-virtual, is the choice between the lower two.
+# The demo that surprises is the last bar chart: after two thousand exits, the class expects the exits to matter always. At 64 KiB the three ways differ by a copy. Question for the room: which of the three could a guest notice? (By time, all of them; by its own tables, the cut at the system call.) If you have ten minutes less, leave out the DMA part of round 2 and the third break. Keep the drawing of the three arrows on the board: the next part's question, full or para-virtual, is the choice between the lower two.
 #
 # </details>

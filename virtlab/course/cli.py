@@ -18,6 +18,9 @@ from typing import NamedTuple, NoReturn
 
 from virtlab.errors import FileError
 
+UNIX = frozenset({"fcntl", "grp", "pwd", "resource", "termios"})
+"""Modules of Python that Windows has not. A command that imports one of them needs Linux."""
+
 
 class CommandError(Exception):
     """A command cannot do its work: one line, with what to do about it."""
@@ -157,6 +160,12 @@ def run(command: Command, words: Sequence[str]) -> int:
         return status
     except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong command line
         return stop.code if isinstance(stop.code, int) else 2
+    except ModuleNotFoundError as error:
+        if error.name not in UNIX:
+            raise
+        why = f"this needs Linux: Python on {sys.platform} has no module {error.name}"
+        print(f"virtlab {command.name}: {why}", file=sys.stderr)
+        return 1
     except (CommandError, FileError) as error:
         print(f"virtlab {command.name}: {error}", file=sys.stderr)
         return 1

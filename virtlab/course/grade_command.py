@@ -63,7 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_argument_group("what is graded")
     add = which.add_argument
     add("--only", action="append", default=[], metavar="STUDENT", help="this student (repeatable)")
-    add("--task", action="append", default=[], metavar="ID", help="this task, as ps4.q3")
+    add("--task", action="append", default=[], metavar="ID", help="as ps4.q3 (repeatable)")
     add("--student", default="", metavar="NAME", help="all notebooks are this student's")
     add("--exercises", type=Path, default=exercises(), metavar="FOLDER", help="released notebooks")
     add("--solutions", type=Path, metavar="FOLDER", help="where hidden/ lies (beside exercises/)")
@@ -73,7 +73,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="grade only what is missing or has changed")
     add("--workers", type=_positive, metavar="N", help="processes at once (one for each core)")
     add("--scheduler", metavar="ADDRESS", help="a Dask cluster, as tcp://10.0.0.5:8786")
-    add("--seconds", type=float, metavar="S", help="processor time that one notebook may take (20)")
+    add("--seconds", type=float, metavar="S", help="processor time of one process of a notebook (20)")
     add("--memory", type=_positive, metavar="MIB", help="address space of its process (2048)")
     add("--plain", action="store_true", help="without bubblewrap; says what is then not held")
     add("--quiet", action="store_true", help="no progress")

@@ -50,7 +50,7 @@ class Modules:
     def built_in(self) -> frozenset[str]:
         """The names of what is no module here, because it is in the kernel itself."""
         path = self.folder / BUILT_IN
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return frozenset(_name(Path(line)) for line in lines)
 
     def content(self, name: str) -> bytes:

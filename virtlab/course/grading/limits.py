@@ -1,7 +1,7 @@
 """What a child may use, and the words for a child that used more.
 
 The idea: every bound is held twice. The kernel holds what it can, in the child itself (`confine`);
-a watch in the grader looks ten times a second, and ends what the kernel let through (`watch`).
+a watch in the grader looks twenty times a second, and ends what the kernel let through (`watch`).
 
     limit      the kernel                     the watch
     cpu        RLIMIT_CPU, in whole seconds   the process's own clock

@@ -54,7 +54,10 @@ def firsts(notebook: Path) -> dict[int, First]:
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
             raise CommandError(f"{notebook}: a cell does not run: {said[-1]}")
-        return {int(index): first for index, first in json.loads(result.read_text()).items()}
+        return {
+            int(index): first
+            for index, first in json.loads(result.read_text(encoding="utf-8")).items()
+        }
 
 
 def _environment() -> dict[str, str]:
