@@ -73,7 +73,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="grade only what is missing or has changed")
     add("--workers", type=_positive, metavar="N", help="processes at once (one for each core)")
     add("--scheduler", metavar="ADDRESS", help="a Dask cluster, as tcp://10.0.0.5:8786")
-    add("--seconds", type=float, metavar="S", help="processor time of one process of a notebook (20)")
+    add("--seconds", type=float, metavar="S", help="processor time of each process (20)")
     add("--memory", type=_positive, metavar="MIB", help="address space of its process (2048)")
     add("--plain", action="store_true", help="without bubblewrap; says what is then not held")
     add("--quiet", action="store_true", help="no progress")
