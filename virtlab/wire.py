@@ -66,7 +66,8 @@ class Bits(_Span):
 
     def get(self, word: int) -> int:
         """The field's value, moved down to bit 0."""
-        return (word & self.mask) >> self.lo
+        hi, lo = self  # not by the properties: this runs millions of times
+        return (word & (1 << hi + 1) - (1 << lo)) >> lo
 
     def put(self, word: int, value: int) -> int:
         """`word` with the field replaced by `value`."""

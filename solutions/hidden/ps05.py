@@ -63,15 +63,15 @@ def many_buffers(answer, rng):
 
 
 def patience(answer, rng):
-    """Forty interrupts for nothing before each answer, and answers of a byte or two."""
+    """Twenty interrupts for nothing before each answer, and answers of a byte or two."""
     plan = Plan(
         lambda number, room: min(room, 1 + number % 2),
         at_once=False,
         group=1,
-        early=40,
-        told="interrupts forty times for nothing, and writes a byte or two",
+        early=20,
+        told="interrupts twenty times for nothing, and writes a byte or two",
     )
-    return Bench(answer, rng, 3, 16, plan).read(20)
+    return Bench(answer, rng, 3, 16, plan).read(15)
 
 
 # -- 3. registers
@@ -85,8 +85,8 @@ def far_behind(answer, rng):
 
 
 def long_fill(answer, rng):
-    """Many kilobytes, and all lengths round a number's end."""
-    return first(_fill(answer, rng, rng.getrandbits(32), n) for n in (20_001, 2, 3, 5, 7, 4095))
+    """Kilobytes, and all lengths round a number's end."""
+    return first(_fill(answer, rng, rng.getrandbits(32), n) for n in (2049, 2, 3, 5, 7, 1023))
 
 
 def many_devices(answer, rng):
@@ -109,10 +109,10 @@ def many_pieces(answer, rng):
 
 
 def seeds_and_resets(answer, rng):
-    """Seeds written, resets, and requests, thirty times over."""
+    """Seeds written, resets, and requests, fifteen times over."""
     first_seed = rng.getrandbits(32)
     guest = Requests(answer, first_seed)
-    for number in range(30):
+    for number in range(15):
         found = guest.seed(rng.getrandbits(32)) if number % 3 else guest.reset()
         if found := found or guest.config() or guest.ask([(3,), (5,)]):
             return found
@@ -160,14 +160,14 @@ def spans_between(answer, rng):
 
 
 def hundreds(answer, rng):
-    """A frame in three hundred small buffers: `num_buffers` needs its second byte."""
+    """A frame in more than 256 small buffers: `num_buffers` needs its second byte."""
     queue = Receiving(answer, True, 512)
-    queue.add(*[40] * 300, 128)
-    frame = rng.randbytes(40 * 290)
+    queue.add(*[40] * 262, 128)
+    frame = rng.randbytes(40 * 258)
     if found := queue.deliver(frame) or queue.deliver(frame[:90]):
         return found
     receipts = Receipts(answer)
-    receipts.packet(frame[:6000], *[20] * 301)
+    receipts.packet(frame[:5180], *[20] * 260)
     receipts.packet(frame[:9], 64)
     return receipts.receive() or receipts.receive() or receipts.receive()
 

@@ -88,8 +88,8 @@ def other_domain(answer, rng):
 def many_pages(answer, rng):
     """More pages than ever, over a table's end; then most of them go."""
     bench = Domain(answer, rng, rng.choice((3, 4)))
-    iova = 0x40_0000 - PAGE * rng.randrange(1, 20)
-    steps = ((iova, 0x200_0000, 20 * PAGE), (iova + PAGE, 19 * PAGE))
+    iova = 0x40_0000 - PAGE * rng.randrange(1, 12)
+    steps = ((iova, 0x200_0000, 12 * PAGE), (iova + PAGE, 11 * PAGE))
     return first(_step(bench, step) for step in steps)
 
 
@@ -101,7 +101,7 @@ def far_records(answer, rng):
     for place, turned in ((0xE00, 3), (0xC10, 13), (0x800, 40)):
         if found := _reads(4, 5, 0, 2, turned=turned, records=5, place=place)(answer, rng):
             return found
-    return _struck((1,), 6, records=7)(answer, rng)
+    return _struck((1,), 5, records=6)(answer, rng)
 
 
 def every_reason(answer, rng):

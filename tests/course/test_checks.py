@@ -10,11 +10,11 @@ import time
 import pytest
 
 from tests.course.answers import ROOT, SOLUTION, released, right, solutions, sources
-from virtlab.course import checks
+from virtlab.course import checks, tasks
 from virtlab.course.answers import Answer
 from virtlab.course.checks import TASKS, CheckFailed, check, examine, find, hint
 from virtlab.course.grading import hidden
-from virtlab.course.tasks import Case, Difference
+from virtlab.course.tasks import Case, Difference, shown
 
 Q1 = """
 def who_answers(mappings, address, size):
@@ -232,6 +232,44 @@ def test_the_stop_button_works():
         check("ps1.q1", namespace=names)
 
 
+def _in_itself():
+    value = []
+    value[:] = [value] * 16
+    return value
+
+
+def _nested(depth, width):
+    value = 7
+    for _ in range(depth):
+        value = [value] * width
+    return value
+
+
+def test_a_list_that_holds_itself_is_shown_with_a_bounded_number_of_steps(monkeypatch):
+    looked_at = []
+    look = tasks._shown
+    monkeypatch.setattr(
+        tasks, "_shown", lambda value, depth: looked_at.append(value) or look(value, depth)
+    )
+    for value in (_in_itself(), _nested(30, 16), tuple(_nested(30, 2))):
+        assert len(shown(value)) <= tasks.WIDEST
+    assert len(looked_at) < 1000
+
+
+def test_lists_in_lists_are_shown_to_a_depth_and_are_no_error():
+    assert shown(_nested(8, 1)) == "[[[[[[[[7]]]]]]]]"
+    assert shown(_nested(9, 1)) == "[[[[[[[[[...]]]]]]]]]"
+    assert shown(((((((((1,),),),),),),),)) == "((((((((1))))))))"
+    assert shown((((((((((1,),),),),),),),),)) == "(((((((((...)))))))))"
+
+
+def test_a_long_value_is_cut_where_it_always_was():
+    values = [*range(100, 116)], [["a" * 40] * 16] * 16, [[[]] * 16] * 16, ["b" * 500] * 3
+    for value in values:
+        whole = "[" + ", ".join(map(shown, value)) + "]"
+        assert shown(value) == (whole if len(whole) <= 300 else whole[:296] + " ...")
+
+
 def test_what_an_answer_prints_does_not_matter_but_is_shown_when_it_fails(capsys):
     names = solutions()
     source = "import sys\ndef who_answers(*a):\n    print('hello')\n"
@@ -377,3 +415,13 @@ def test_importing_the_checks_is_quick_and_needs_no_nbformat():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_a_stub_hides_nothing_of_the_tasks_other_functions():
+    names = right()
+    names["need_event"] = released()["need_event"]
+    with pytest.raises(CheckFailed) as failed:
+        check("ps4.q6", seed=1, namespace=names)
+    assert "you have not written need_event() yet" in str(failed.value)
+    assert len(failed.value.report.passed) > 10
+    assert checks.points(failed.value.report) > 3

@@ -172,6 +172,7 @@ def test_the_byte_counts_bytes_not_characters(tmp_path):
         (b'{"nbformat": 4, "cells": [{"source": [1], "cell_type": "code"}]}', 0, "cell 1 has no"),
         (b'{"cells": [{"source": ""}], "nbformat": 4}', 0, "no type"),
         (b"[" * 100_000, 0, "nested too deep"),
+        (b"\xef\xbb\xbf{} x", 6, "not JSON"),
         (b'{"nbformat": ' + b"4" * 5000 + b"}", 0, "not a notebook: Exceeds the limit"),
     ],
 )

@@ -13,7 +13,7 @@ from virtlab.clock import COSTS, Clock
 from virtlab.course.answers import Stopped
 from virtlab.cpu import Cpu, Recorder
 
-ACCESSES = 10_000
+ACCESSES = 25_000
 """Accesses that one Cpu grants."""
 CYCLE = round(COSTS["isa_cycle"].ns)
 """Virtual time that passes with each access, in ns."""

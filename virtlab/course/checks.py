@@ -92,9 +92,11 @@ def examine(task: Task, answer: Answer, seed: int, cases: Sequence[Case] | None 
     passed: list[str] = []
     first: Failure | None = None
     costs: dict[str, Cost] = {}
+    several = len(task.names) > 1
     with own_builtins():
         for case in cases:
-            failure, go_on = attempt(case, answer, Random(f"{task.id} {case.name} {seed}"))
+            rng = Random(f"{task.id} {case.name} {seed}")
+            failure, go_on = attempt(case, answer, rng, several)
             if failure is None:
                 passed.append(case.name)
             first = first or failure
@@ -113,15 +115,20 @@ def _add(costs: dict[str, Cost], more: Sequence[tuple[str, int, int]]) -> None:
         costs[what] = Cost(what, before.yours + yours, before.reference + reference)
 
 
-def attempt(case: Case, answer: Answer, rng: Random) -> tuple[Failure | None, bool]:
-    """Run one case: its failure if any, and whether it makes sense to go on."""
+def attempt(
+    case: Case, answer: Answer, rng: Random, several: bool = False
+) -> tuple[Failure | None, bool]:
+    """Run one case: its failure if any, and whether it makes sense to go on.
+
+    After a stub it does where the task has `several` functions: the others may be written.
+    """
     answer.begin()
     go_on = True
     try:
         with time_limit():
             found = case.run(answer, rng)
     except Trouble as trouble:
-        found, go_on = Difference("", str(trouble)), not trouble.unwritten
+        found, go_on = Difference("", str(trouble)), several or not trouble.unwritten
     except Stopped as stopped:
         found, go_on = Difference("your code comes to an end", str(stopped)), False
     return (Failure(case.name, answer.given, found, answer.printed) if found else None), go_on
@@ -144,8 +151,10 @@ class _Empty(Answer):
 
 @functools.cache
 def _free(task: Task, cases: tuple[Case, ...]) -> frozenset[str]:
-    reports = [examine(task, _Empty({}), seed, cases) for seed in range(FREE_SEEDS)]
-    return frozenset.intersection(*(frozenset(report.passed) for report in reports))
+    for seed in range(FREE_SEEDS):  # each round asks only those that are free so far
+        passed = examine(task, _Empty({}), seed, cases).passed
+        cases = tuple(case for case in cases if case.name in passed)
+    return frozenset(case.name for case in cases)
 
 
 def free_cases(task: Task, cases: Sequence[Case] | None = None) -> frozenset[str]:
@@ -156,7 +165,8 @@ def free_cases(task: Task, cases: Sequence[Case] | None = None) -> frozenset[str
 def points(report: Report, cases: Sequence[Case] | None = None) -> float:
     """The task's points for a report made of the same `cases`, rounded to 0.01.
 
-    points * (passed - free) / (all - free): full points for all cases, none for what is free.
+    points * (passed - free) / (all - free): full points for all cases, none for what is free. To
+    fail a free case costs a share, so only an answer that passes all of them gets all points.
     """
     task, free = report.task, len(free_cases(report.task, cases))
     earned, most = len(report.passed) - free, len(report.results) - free

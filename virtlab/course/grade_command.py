@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from virtlab.course.grading.submissions import Submission
     from virtlab.course.grading.worker import Setup
 
+HOUR = 3600
+"""Seconds of processor time that one process may be given."""
 WALL = 600.0
 """Seconds by the clock that a child may live, at least. On a busy machine a right answer takes as
 long as its turn takes to come: processor time decides, and the clock only ends what hangs."""
@@ -73,10 +75,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="grade only what is missing or has changed")
     add("--workers", type=_positive, metavar="N", help="processes at once (one for each core)")
     add("--scheduler", metavar="ADDRESS", help="a Dask cluster, as tcp://10.0.0.5:8786")
-    add("--seconds", type=float, metavar="S", help="processor time of each process (20)")
+    add("--seconds", type=_seconds, metavar="S", help="processor time of each process (20)")
     add("--memory", type=_positive, metavar="MIB", help="address space of its process (2048)")
     add("--plain", action="store_true", help="without bubblewrap; says what is then not held")
     add("--quiet", action="store_true", help="no progress")
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= HOUR:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0 and at most {HOUR}")
+    return number
 
 
 def _positive(text: str) -> int:
@@ -142,7 +151,7 @@ def _setup(options: argparse.Namespace, course: Course, journal: Path | None) ->
 
     seed: int | None = options.seed
     if seed is None and options.resume and journal and journal.exists():
-        seed = head_of(journal)["seed"]
+        seed = head_of(journal)["seed"] if journal.read_bytes().count(b"\n") else None
     if seed is None:
         seed = secrets.randbelow(SEEDS)
     limits = Limits()

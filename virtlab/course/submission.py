@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,16 +72,18 @@ def read_notebook(path: str | PathLike[str]) -> list[Cell]:
 
 
 def _parse(path: str | PathLike[str], raw: bytes) -> Any:
+    lead = len(BOM_UTF8) if raw.startswith(BOM_UTF8) else 0  # some editors put it there
+    raw = raw[lead:]
     try:
         text = raw.decode("utf-8")
         return json.loads(text)
     except UnicodeDecodeError as error:
-        raise FileError(path, error.start, "not a notebook: not UTF-8 text") from None
+        raise FileError(path, lead + error.start, "not a notebook: not UTF-8 text") from None
     except json.JSONDecodeError as error:
         byte = len(text[: error.pos].encode())
         cut = byte >= len(raw.rstrip()) or "Unterminated" in error.msg
         why = "the notebook is cut off" if raw.strip() and cut else "not a notebook, not JSON"
-        raise FileError(path, len(raw) if cut else byte, f"{why}: {error.msg}") from None
+        raise FileError(path, lead + (len(raw) if cut else byte), f"{why}: {error.msg}") from None
     except RecursionError:
         raise FileError(path, 0, "not a notebook: nested too deep") from None
     except ValueError as error:  # a number of thousands of digits
@@ -144,11 +147,16 @@ def _problem(wanted: Cell, found: list[Cell]) -> Problem | None:
     cell = found[0]
     if cell.kind != wanted.kind:
         return problem("type", f"cell {cell.number}, the {name}, is {cell.kind}, not {wanted.kind}")
-    if wanted.locked and released_part(cell.source).rstrip() != wanted.source.rstrip():
+    if wanted.locked and _lines(released_part(cell.source)) != _lines(wanted.source):
         return problem(
             "edited", f"cell {cell.number}, the {name}, was edited: the released one counts"
         )
     return None
+
+
+def _lines(source: str) -> list[str]:
+    """What is compared of a source: an editor on Windows ends its lines with other characters."""
+    return source.rstrip().splitlines()
 
 
 _HIDDEN = re.compile(

@@ -23,6 +23,9 @@ from virtlab.course.answers import Answer
 WIDEST = 300
 """Characters of one value that a report shows."""
 
+DEEPEST = 8
+"""Lists in lists that it shows: one may hold itself."""
+
 
 class Difference(NamedTuple):
     """What a case found wrong: never the solution, only what should have happened and what did.
@@ -98,15 +101,33 @@ def shown(value: object) -> str:
     >>> shown(0x3F8), shown(None), shown([7, "a"]), shown(object())
     ('0x3f8', 'None', "[7, 'a']", 'an object of type object')
     """
+    return _shown(value, DEEPEST)
+
+
+def _shown(value: object, depth: int) -> str:
     kind = type(value)
     if kind is int:
         return cut(f"{value:#x}" if not 0 <= value < 10 else f"{value}")  # type: ignore[operator]
+    if kind in (list, tuple) and depth == 0:
+        return "[...]" if kind is list else "(...)"
     if kind in (list, tuple):
-        items = ", ".join(shown(item) for item in value[:16])  # type: ignore[index]
+        items = _items(value, depth - 1)  # type: ignore[arg-type]
         return cut(f"[{items}]" if kind is list else f"({items})")
     if kind in (bool, str, bytes, bytearray, float, type(None)):
         return cut(repr(value[:WIDEST] if kind in (str, bytes, bytearray) else value))  # type: ignore[index]
     return f"an object of type {kind.__name__}"
+
+
+def _items(values: list[object] | tuple[object, ...], depth: int) -> str:
+    """The first items, and no more of them than are shown: a list may hold itself many times."""
+    texts: list[str] = []
+    room = WIDEST
+    for item in values[:16]:
+        if room <= 0:
+            break
+        texts.append(_shown(item, depth))
+        room -= len(texts[-1])
+    return ", ".join(texts)
 
 
 def returned(value: object) -> str:

@@ -126,12 +126,16 @@ class Bus:
         Down a link a port passes device 0 only, unless it forwards ARI (PCI Express 3.0, 6.13).
         What is meant for another bus number, it passes as it is (SR-IOV 1.1, 2.1.2).
         """
-        ari = self.bridge is not None and self.bridge.forwards_ari
-        if bus == self.number and device and self.kind == "link" and not ari:
+        own = self.number
+        above = self.bridge
+        link = bus == own and device and self.kind == "link"
+        if link and (above is None or not above.forwards_ari):
             return None
-        if bus == self.number and (device, number) in self.functions:
+        if bus == own and (device, number) in self.functions:
             return self.functions[device, number]
-        return self.virtual.get(distance(self.number, source_id(bus, device, number)))
+        if not self.virtual:
+            return None
+        return self.virtual.get(distance(own, source_id(bus, device, number)))
 
     def walk(self) -> Iterator[Function]:
         """Every function on it and below it, depth first."""

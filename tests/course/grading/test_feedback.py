@@ -94,7 +94,7 @@ def test_all_checks_are_listed_with_their_kind():
     root = tree(page_of(result))
     rows = [[words(cell) for cell in row] for row in root.findall(".//details//tbody/tr")]
     assert rows == [
-        ["one", "✓ passes", "passes without an answer, no points"],
+        ["one", "✓ passes", "an empty answer passes it; only failing it counts"],
         ["two", "✗ does not pass", "hidden"],
     ]
 

@@ -71,12 +71,14 @@ def test_a_journal_of_another_run_is_refused(path, name, words):
     assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}\n", b'{"journal": "virtlab journal 0"}\n'])
+@pytest.mark.parametrize(
+    "raw", [b"{}\n", b'{"journal": "virtlab journal 0"}\n', b"[" * 100_000 + b"\n"]
+)
 def test_another_file_is_no_journal(path, raw):
     path.write_bytes(raw)
-    with pytest.raises(FileError, match="not a journal"):
+    with pytest.raises(FileError, match="not a( line of a)? journal"):
         Journal.resume(path, HEAD)
-    with pytest.raises(FileError, match="not a journal"):
+    with pytest.raises(FileError, match="not a( line of a)? journal"):
         head_of(path)
 
 
@@ -98,3 +100,16 @@ def test_a_result_that_is_not_whole_is_named(path):
 
 def test_the_seed_stands_in_the_head(path):
     assert head_of(path)["seed"] == 7
+
+
+def test_a_journal_that_was_stopped_before_its_first_line_begins_anew(path):
+    path.write_bytes(b'{"journal": "virtlab jour')
+    with Journal.resume(path, HEAD) as journal:
+        assert journal.done == {}
+    assert head_of(path) == {"journal": "virtlab journal 1", **HEAD}
+
+
+def test_a_journal_without_a_seed_is_none(path):
+    path.write_bytes(b'{"journal": "virtlab journal 1"}\n')
+    with pytest.raises(FileError, match="not a( line of a)? journal"):
+        head_of(path)

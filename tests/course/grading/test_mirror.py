@@ -5,8 +5,32 @@ import random
 
 import pytest
 
-from tests.course.grading.side import Side
 from virtlab.course.grading.kinds import span
+from virtlab.course.grading.mirror import Book
+from virtlab.course.grading.values import Codec
+
+
+class Side:
+    """One side: a book, and the frames it writes, as data."""
+
+    def __init__(self, first):
+        self.book = Book(first)
+        self.codec = Codec(self.book)
+
+    def say(self, *values):
+        """A frame: what changed, and these values."""
+        self.codec.blobs = []
+        updates, dropped = self.book.changes()
+        body = self.codec.encode_all(values)
+        return json.dumps([updates, dropped, body]), b"".join(self.codec.blobs)
+
+    def hear(self, frame):
+        """The values of a frame of the other side."""
+        text, raw = frame
+        updates, dropped, body = json.loads(text)
+        self.codec.raw, self.codec.at = memoryview(raw), 0
+        self.book.apply(updates, dropped)
+        return self.codec.decode_all(body)
 
 
 @pytest.fixture
@@ -24,6 +48,26 @@ def test_the_same_object_comes_back_as_the_same_object(judge, child):
     (theirs,) = child.hear(judge.say(mine))
     assert judge.hear(child.say(theirs))[0] is mine
     assert child.hear(judge.say(mine))[0] is theirs
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda thing: thing.append(9), [300, 0, 9]),
+        (lambda thing: thing.insert(0, 9), [0, 300, 9]),
+        (lambda thing: thing.pop(250), [250, 49]),
+        (lambda thing: thing.__setitem__(7, True), [7, 292, True]),
+        (lambda thing: thing.clear(), [0, 0]),
+    ],
+)
+def test_of_a_long_list_only_what_changed_is_said(judge, child, change, said):
+    mine = [*range(300)]
+    (theirs,) = child.hear(judge.say(mine))
+    change(mine)
+    frame = judge.say()
+    assert json.loads(frame[0])[0] == [[2, said]]
+    child.hear(frame)
+    assert list(map(repr, theirs)) == list(map(repr, mine))
 
 
 def test_what_is_in_two_places_is_one_object_there_too(judge, child):

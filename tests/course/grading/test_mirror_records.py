@@ -4,9 +4,33 @@ import json
 
 import pytest
 
-from tests.course.grading.side import Side
 from virtlab.course.grading import mirror
 from virtlab.course.grading.kinds import KINDS, Broken, Record
+from virtlab.course.grading.mirror import Book
+from virtlab.course.grading.values import Codec
+
+
+class Side:
+    """One side: a book, and the frames it writes, as data."""
+
+    def __init__(self, first):
+        self.book = Book(first)
+        self.codec = Codec(self.book)
+
+    def say(self, *values):
+        """A frame: what changed, and these values."""
+        self.codec.blobs = []
+        updates, dropped = self.book.changes()
+        body = self.codec.encode_all(values)
+        return json.dumps([updates, dropped, body]), b"".join(self.codec.blobs)
+
+    def hear(self, frame):
+        """The values of a frame of the other side."""
+        text, raw = frame
+        updates, dropped, body = json.loads(text)
+        self.codec.raw, self.codec.at = memoryview(raw), 0
+        self.book.apply(updates, dropped)
+        return self.codec.decode_all(body)
 
 
 @pytest.fixture
@@ -152,6 +176,16 @@ def test_changes_of_what_is_not_there_are_refused(judge, updates):
         judge.book.apply(updates, [])
 
 
+@pytest.mark.parametrize(
+    "change", [[], [0], [-1, 0], [0, -1], [4, 0], [0, 4], [2, 2], [True, 0], ["0", 0], [0, None]]
+)
+def test_a_change_of_a_part_that_a_list_does_not_have_is_refused(judge, change):
+    thing = judge.book.new_list(["l", 1, 7, 8, 9])
+    with pytest.raises((Broken, ValueError)):
+        judge.book.apply([[1, change]], [])
+    assert thing == [7, 8, 9]
+
+
 def test_a_change_of_a_field_that_is_none_is_refused(judge):
     judge.book.take(Thing(), RECORD, 1)
     for index in (-1, 2, "a", None):
@@ -171,7 +205,7 @@ def test_objects_bytes_and_keys_are_bounded(judge, monkeypatch):
         judge.book.new_list(["l", 7])
     monkeypatch.setattr(mirror, "MAX_WEIGHT", 20)
     with pytest.raises(Broken, match="too much"):
-        judge.book.apply([[1, list(range(30))]], [])
+        judge.book.apply([[1, [0, 0, *range(30)]]], [])
     with pytest.raises(Broken, match="keys"):
         judge.book.hashed(mirror.MAX_HASHED + 1)
 

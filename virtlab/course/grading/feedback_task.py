@@ -25,6 +25,9 @@ from virtlab.course.grading.result import Cost, Failure, TaskResult
 from virtlab.course.syllabus import TOPICS
 from virtlab.course.tasks import Task
 
+FREE = "an empty answer passes it; only failing it counts"
+"""What is said of a check that earns nothing."""
+
 
 def anchor(task: TaskResult) -> str:
     """The id of a task's section, for a link to it."""
@@ -60,7 +63,7 @@ def task_section(task: TaskResult) -> Html:
     if task.failure:
         parts += [*_failure(task.failure), *_next_steps(task, task.failure)]
     return tag(
-        "section", join([*parts, *_costs(task.costs), *_checks(task)]), id=anchor(task),
+        "section", join([*parts, *_costs(task), *_checks(task)]), id=anchor(task),
         class_="task",
     )  # fmt: skip
 
@@ -126,8 +129,10 @@ def hint_stage(task: TaskResult) -> int:
     return 1 + min(2, 3 * sum(counted) // max(1, len(counted)))
 
 
-def _costs(costs: tuple[Cost, ...]) -> Iterator[Html]:
-    if costs:
+def _costs(task: TaskResult) -> Iterator[Html]:
+    """What a right answer costs: that of a wrong one means nothing."""
+    costs = task.costs
+    if costs and all(case.passed for case in task.cases):
         rows = [
             (cost.what, f"{cost.yours:,}", f"{cost.reference:,}", compared(cost)) for cost in costs
         ]
@@ -150,7 +155,7 @@ def _checks(task: TaskResult) -> Iterator[Html]:
         return
     rows = []
     for case in task.cases:
-        kind = ["hidden"] * case.hidden + ["passes without an answer, no points"] * case.free
+        kind = ["hidden"] * case.hidden + [FREE] * case.free
         rows.append(
             (case.name, "✓ passes" if case.passed else "✗ does not pass", ", ".join(kind) or "open")
         )

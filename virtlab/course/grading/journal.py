@@ -62,7 +62,9 @@ class Journal:
         Raises `CommandError` if it belongs to another run, `FileError` if it is no journal.
         """
         lines, end = _lines(path)
-        _compare(path, lines[0] if lines else {}, head)
+        if not lines:  # stopped before its first line was whole
+            return cls.begin(path, head)
+        _compare(path, lines[0], head)
         journal = cls(path, "r+b", [_result(path, line) for line in lines[1:]])
         journal.file.truncate(end)
         journal.file.seek(end)
@@ -96,7 +98,7 @@ class Journal:
 def head_of(path: Path) -> dict[str, Any]:
     """The first line of a journal, for its seed. Raises `FileError` if it is no journal."""
     lines, _ = _lines(path)
-    if not lines or lines[0].get("journal") != FORMAT:
+    if not lines or lines[0].get("journal") != FORMAT or type(lines[0].get("seed")) is not int:
         raise FileError(path, 0, f"not a journal: it does not begin with {FORMAT!r}")
     return lines[0]
 
@@ -109,7 +111,7 @@ def _lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     while (end := raw.find(b"\n", start)) >= 0:
         try:
             line = json.loads(raw[start:end])
-        except ValueError:
+        except (ValueError, RecursionError):
             line = None
         if not isinstance(line, dict):
             raise FileError(path, start, "not a line of a journal", len(lines) + 1)
@@ -129,5 +131,5 @@ def _compare(path: Path, found: dict[str, Any], head: dict[str, Any]) -> None:
 def _result(path: Path, line: dict[str, Any]) -> Result:
     try:
         return Result.from_data(line)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FileError(path, 0, f"a result in it is not whole ({error})") from None

@@ -36,6 +36,8 @@ DEEPEST = 30
 """Calls inside calls."""
 BUSY = 4.0
 """Processor seconds of this side that one case may take."""
+LOOK = 0.02
+"""Seconds by the clock after which they are looked at again: more can not be used meanwhile."""
 MAX_TEXT = 2_000
 """Characters of a text that comes from a child."""
 WIDE = 1 << 20
@@ -69,7 +71,7 @@ class Judge:
         self.final: Stopped | None = None
         self.depth = 0
         self.alone = False
-        self.busy = 0.0
+        self.busy = self.looked = 0.0
         self.watch = Watch(child, limits.quiet)
 
     def close(self) -> None:
@@ -81,7 +83,7 @@ class Judge:
         """A new case: nothing of the last one is known any more."""
         self.channel.book.forget()
         self.final = None
-        self.busy = time.thread_time()
+        self.busy, self.looked = time.thread_time(), time.monotonic()
 
     def ask(self, kind: str, *values: Any) -> list[Any]:
         """Send a request; serve until its reply comes. `Stopped` if none will come."""
@@ -105,22 +107,32 @@ class Judge:
             self.depth -= 1
 
     def _talk(self, kind: str, values: tuple[Any, ...]) -> list[Any]:
-        channel, serving = self.channel, self.serving
-        with self.watch:
-            channel.send(kind, *values)
-            message = channel.receive()
-        while (serve := serving.get(message[0])) is not None:
-            if time.thread_time() - self.busy > BUSY:
-                self.die(AT_WORK.format(BUSY))
-                raise Ended
+        message = self._exchange(kind, values, False)
+        while (serve := self.serving.get(message[0])) is not None:
             self.alone = False
             try:
                 reply = serve(*message[1:])
             except TypeError as error:
                 raise Broken(str(error)) from error
-            with self.watch:
-                channel.send(*reply, alone=self.alone)
-                message = channel.receive()
+            message = self._exchange(reply[0], reply[1:], self.alone)
+        return message
+
+    def _exchange(self, kind: str, values: tuple[Any, ...], alone: bool) -> list[Any]:
+        """Send a frame, and wait for the next one; the end, if this side is kept at work."""
+        channel, watch = self.channel, self.watch
+        began = watch.since = time.monotonic()
+        try:
+            channel.send(kind, *values, alone=alone)
+            message = channel.receive()
+        finally:
+            watch.since = None
+            now = time.monotonic()
+            watch.left -= now - began
+        if now - self.looked > LOOK:  # to ask the kernel each time costs more than the rest
+            self.looked = now
+            if message[0] in self.serving and time.thread_time() - self.busy > BUSY:
+                self.die(AT_WORK.format(BUSY))
+                raise Ended
         return message
 
     def die(self, why: str) -> None:
@@ -149,11 +161,13 @@ class Judge:
             thing = self.given(number)
         except _Over as error:
             return "raise", Fault((error, self.channel))
-        _, offer, _ = self.kind(type(thing))
+        _, offer, _ = self.kinds.get(type(thing)) or self.kind(type(thing))
         if type(name) is not str or name not in offer.verbs:
             raise Broken("a verb that is not offered")
         self.alone = offer.alone
         values = self.channel.values(arguments)
+        if not names:
+            return self.reply(lambda: getattr(thing, name)(*values))
         if not all(type(each) is str for each in names):
             raise Broken("an argument without a name")
         named = dict(zip(names, self.channel.values(options), strict=False))

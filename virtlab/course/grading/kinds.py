@@ -1,6 +1,7 @@
 """How each kind of object that can change is looked at, written and read.
 
-    list, dict, set     all its items, when one of them is another object
+    list                the items between those that are the same at both ends
+    dict, set           all its items, when one of them is another object
     bytearray           the bytes between those that are the same at both ends
     a record            the attributes that are other objects, of those that are named
 
@@ -14,7 +15,7 @@ so, `write` and `read` what has to be said, and `renewed` the parts afterwards.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,8 +41,11 @@ class Kind:
         return len(thing) != len(before) or not all(map(operator.is_, thing, before))
 
     def write(self, codec: Codec, thing: Any, before: Any) -> Any:
-        """What the other side has to know."""
-        return codec.encode_all(thing)
+        """What the other side has to know: all items, or how many stay at both ends, and others."""
+        if before is None:
+            return codec.encode_all(thing)
+        start, end = ends(thing, before)
+        return [start, end, *codec.encode_all(thing[start : len(thing) - end])]
 
     def renewed(self, thing: Any, before: Any, data: Any) -> Any:
         """Its parts now, after `data` was written or read."""
@@ -49,12 +53,17 @@ class Kind:
 
     def read(self, codec: Codec, thing: Any, data: Any) -> None:
         """Make `thing` as the other side says."""
-        thing[:] = codec.decode_all(data)
+        start, end, *items = data
+        _check(thing, start, end)
+        thing[start : len(thing) - end] = codec.decode_all(items)
 
 
 class _Set(Kind):
     def differs(self, thing: Any, before: Any) -> bool:
         return len(thing) != len(before) or not all(map(thing.__contains__, before))
+
+    def write(self, codec: Codec, thing: Any, before: Any) -> Any:
+        return codec.encode_all(thing)
 
     def read(self, codec: Codec, thing: Any, data: Any) -> None:
         codec.book.hashed(len(data))
@@ -100,8 +109,7 @@ class _Bytes(Kind):
 
     def read(self, codec: Codec, thing: Any, data: Any) -> None:
         start, end, length = data
-        if not (type(start) is type(end) is int and 0 <= start <= len(thing) - end <= len(thing)):
-            raise Broken("bytes that are not there")
+        _check(thing, start, end)
         thing[start : len(thing) - end] = codec.take(length)
 
 
@@ -165,11 +173,31 @@ def span(now: bytes | bytearray, before: bytes | bytearray) -> tuple[int, int]:
     >>> span(b"abXde", b"abcde"), span(b"abcd", b"ab"), span(b"b", b"ab")
     ((2, 2), (2, 0), (0, 1))
     """
-    most = min(len(now), len(before))
-    start = _alike(lambda a, b: now[a:b] == before[a:b], most)
     n, m = len(now), len(before)
-    end = _alike(lambda a, b: now[n - b : n - a] == before[m - b : m - a], most - start)
+    most = min(n, m)
+    with memoryview(before) as view:  # to slice it is no copy, and neither is `startswith`
+        start = _alike(lambda a, b: now.startswith(view[a:b], a), most)
+        end = _alike(lambda a, b: now.startswith(view[m - b : m - a], n - b), most - start)
     return start, end
+
+
+def ends(now: Sequence[object], before: Sequence[object]) -> tuple[int, int]:
+    """How many items at the start, and how many at the end, are the same objects.
+
+    >>> ends("abXde", "abcde"), ends("abcd", "ab"), ends("b", "ab")
+    ((2, 2), (2, 0), (0, 1))
+    """
+    most = min(len(now), len(before))
+    alike = [*map(operator.is_, now, before), False]
+    start = alike.index(False)
+    alike = [*map(operator.is_, reversed(now), reversed(before)), False]
+    return start, min(alike.index(False), most - start)
+
+
+def _check(thing: Sequence[object], start: Any, end: Any) -> None:
+    """Refuse ends that `thing` does not have."""
+    if not (type(start) is type(end) is int and 0 <= start <= len(thing) - end <= len(thing)):
+        raise Broken("a part that is not there")
 
 
 def _alike(same: Callable[[int, int], bool], most: int) -> int:

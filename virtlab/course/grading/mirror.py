@@ -147,7 +147,7 @@ class Book:
 
     def new_list(self, data: list[Any]) -> Any:
         """A list from the other side."""
-        return self._filled([], data)
+        return self._filled([], [*data[:2], 0, 0, *data[2:]])
 
     def new_dict(self, data: list[Any]) -> Any:
         """A dict from the other side."""
@@ -202,8 +202,8 @@ class Book:
         dropped: list[int] = []
         codec, count, child = self.codec, sys.getrefcount, self.next & 1
         for entry in [*self.watched.values()]:
-            kind, before = entry.kind, entry.before
-            if kind.differs(entry.thing, before):
+            kind = entry.kind
+            if kind.differs(entry.thing, entry.before):
                 updates.append(entry.write(codec))
                 self._weigh(entry)
             elif count(entry.thing) <= ALONE and not (kind.lasting and child):

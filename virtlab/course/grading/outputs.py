@@ -92,7 +92,8 @@ def roster(path: Path | None) -> list[str]:
 
 def _put(path: Path, text: str) -> None:
     if str(path) == "-":
-        sys.stdout.write(text)
+        encoding = sys.stdout.encoding or "utf-8"  # a pipe's on Windows lacks most letters
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     else:
         tables.write(path, text)
 

@@ -1,12 +1,13 @@
 """Who waits for a child watches the clock: a child of which nothing is heard is killed.
 
-    with watch:            # the judge waits
-        read a frame
+    watch.since = now      # the judge waits
+    read a frame
+    watch.since = None
     the watch's thread     looks four times a second: how long, and does the child compute?
 
 The idea: a bound that a busy machine cannot make unjust. All waits of one request together may take
 `quiet` seconds by the clock. A child that computes then gets more, for it may have had little of
-the processor; one that sleeps, or has had half of `quiet` as processor time, does not.
+the processor; one that sleeps, or has had `quiet` as processor time, does not.
 
 The rule that keeps it simple: the watch kills, and the reader sees the end of the pipe.
 """
@@ -35,9 +36,10 @@ class Watched(Protocol):
 
 
 class Watch:
-    """Kills a child of which nothing is heard while this side waits: `with watch: wait`.
+    """Kills a child of which nothing is heard while this side waits.
 
-    `over` is set when the child is at its end.
+    Who waits sets `since` to the time by the clock before, and to None after; and takes what he
+    waited from `left`. `over` is set when the child is at its end.
     """
 
     def __init__(self, child: Watched, quiet: float) -> None:
@@ -50,14 +52,6 @@ class Watch:
     def begin(self) -> None:
         """A new request."""
         self.left = self.quiet
-
-    def __enter__(self) -> None:
-        self.since = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        since, self.since = self.since, None
-        if since is not None:
-            self.left -= time.monotonic() - since
 
     def _look(self) -> None:
         """Look now and then; `first` and `before` are the child's processor time at two looks."""
@@ -72,7 +66,7 @@ class Watch:
             if wait != since:
                 wait, first, before = since, used, used
                 continue
-            slow = used - before > LOOK / 50 and used - first < self.quiet / 2
+            slow = used - before > LOOK / 50 and used - first < self.quiet
             before = used
             waited = time.monotonic() - since
             if waited > left and not (slow and waited < left + GRACE * self.quiet):

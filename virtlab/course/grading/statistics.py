@@ -178,10 +178,10 @@ def _checks(column: Sequence[TaskResult]) -> list[Data]:
 
 
 def _costs(column: Sequence[TaskResult]) -> list[Data]:
-    """What answers cost beside the solution, over all who were counted."""
+    """What right answers cost beside the solution, over all who were counted."""
     pairs = defaultdict(list)
     for each in column:
-        for cost in each.costs:
+        for cost in each.costs if all(case.passed for case in each.cases) else ():
             pairs[cost.what].append((cost.yours, cost.reference))
     return [
         {

@@ -28,6 +28,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What makes a spreadsheet take a text for a formula, also in full width."""
 
 
+CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "\ufffd")
+"""Characters that a terminal obeys, all but tab and end of line: a student's text has none here."""
+
+
 def disarmed(text: str) -> str:
     """A text that no spreadsheet runs.
 
@@ -72,7 +76,9 @@ def _table(rows: Iterable[Sequence[Any]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for row in rows:
-        writer.writerow([disarmed(cell) if isinstance(cell, str) else cell for cell in row])
+        writer.writerow(
+            [disarmed(cell).translate(CONTROL) if isinstance(cell, str) else cell for cell in row]
+        )
     return out.getvalue()
 
 
@@ -92,8 +98,15 @@ def read(path: Path) -> Grades:
 def write(path: Path, text: str) -> None:
     r"""Write a file whole or not at all: whoever reads it never sees a half.
 
-    Half a character, which UTF-8 cannot hold, is written as `\udc80`.
+    Half a character, which UTF-8 cannot hold, is written as `\udc80`. An `OSError` names `path`.
     """
+    try:
+        _write(path, text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

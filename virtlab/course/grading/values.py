@@ -66,7 +66,7 @@ class Codec:
         self.book = book
         book.codec = self
         self.blobs: list[bytes | memoryview] = []
-        self.raw = memoryview(b"")
+        self.raw: memoryview | bytes = b""
         self.at = 0
         self.other: Callable[[object], Data] = _no_other
         self.decoders: dict[str, Callable[[list[Data]], object]] = {
@@ -93,7 +93,8 @@ class Codec:
 
     def encode_all(self, values: Any) -> list[Data]:
         """Several, in order."""
-        return [self.encode(value) for value in values]
+        get, encode = self.encoders.get, self.encode
+        return [(get(type(value)) or encode)(value) for value in values]
 
     def _blob(self, value: bytes | memoryview) -> Data:
         self.blobs.append(value)
@@ -160,7 +161,8 @@ class Codec:
 
     def decode_all(self, data: list[Data]) -> list[Any]:
         """Several, in order."""
-        return [self.decode(each) for each in data]
+        decode = self.decode
+        return [decode(each) if type(each) in (list, dict) else each for each in data]
 
     def _take(self, data: list[Data]) -> bytes:
         return bytes(self._piece(data[1]))
@@ -169,7 +171,7 @@ class Codec:
         """The next `length` bytes behind the JSON."""
         return bytes(self._piece(length))
 
-    def _piece(self, length: Data) -> memoryview:
+    def _piece(self, length: Data) -> memoryview | bytes:
         start, self.at = self.at, self.at + natural(length)
         if self.at > len(self.raw):
             raise Broken("fewer bytes than it says")

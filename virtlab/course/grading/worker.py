@@ -15,6 +15,7 @@ submission.
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 import signal
@@ -98,6 +99,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us; it tells us
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)
+    gc.set_threshold(20_000, 20, 20)  # a judge makes much, and little of it in circles
     setup = ""
     for line in sys.stdin:
         if line.startswith('{"setup": '):

@@ -167,7 +167,7 @@ def _opened_again(answer: Answer, rng: Random) -> Difference | None:
 
 
 def _any_ring(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(3):
+    for _ in range(2):
         count, delay = 8 * rng.randrange(1, 5), rng.choice((0, DOORBELL_TIME))
         ring = rng.choice((0, HIGH_RAM[0])) + 16 * rng.randrange(1, 0x800)
         sender = _Sender(answer, ring, count, delay)

@@ -50,7 +50,7 @@ def _any_card(answer: Answer, rng: Random) -> Difference | None:
     for _ in range(4):
         vms = rng.randrange(1, 6)
         pair = Pair(answer, CardTwin(vms, rng.choice((1, 2, 5))))
-        for _ in range(120):
+        for _ in range(80):
             vm, flooder = rng.randrange(vms), 0
             step: Step = rng.choice(
                 (("send", vm), ("send", flooder), ("step",), ("step",), ("sent", vm))
@@ -65,7 +65,7 @@ def _any_card(answer: Answer, rng: Random) -> Difference | None:
 def _any_link(answer: Answer, rng: Random) -> Difference | None:
     for _ in range(4):
         pair = Pair(answer, LinkTwin(rng.choice((1, 2, 5))))
-        for _ in range(120):
+        for _ in range(80):
             if found := pair.step((rng.choice(("send", "send", "receive")), rng.randrange(2))):
                 return found
     return None
@@ -74,7 +74,7 @@ def _any_link(answer: Answer, rng: Random) -> Difference | None:
 def _flood(answer: Answer, rng: Random) -> Difference | None:
     """VM 0 sends without pause; the others get their turns all the same."""
     pair = Pair(answer, CardTwin(3, 4))
-    for _ in range(20):
+    for _ in range(10):
         steps = [*_s(0, 30), *_s(1), *_s(2), *_go(3)]
         if found := first(pair.step(step) for step in steps):
             return found

@@ -101,7 +101,7 @@ def _full_again(ring: Ring) -> None:
 
 
 def _any_driver(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(12):
+    for _ in range(8):
         size = rng.randrange(1, 12)
         ring = Ring(answer, size, rng.randrange(4 * size))
         for _ in range(20):

@@ -180,7 +180,7 @@ def _spoiled(rng: Random, sectors: int) -> Request:
 
 def hostile(answer: Answer, rng: Random) -> Difference | None:
     """Requests of which most are spoiled, to disks of which some fail."""
-    for _ in range(12):
+    for _ in range(8):
         sectors = rng.randrange(4, 30)
         fails = rng.choice(((), (), (), ("read",), ("write", "flush")))
         backend = Backend(answer, sectors, rng.random() < 0.2, fails)

@@ -51,7 +51,7 @@ def _any_buffer(rng: Random) -> Buffer:
 
 
 def _any_frames(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(12):
+    for _ in range(8):
         size = rng.choice((1, 2, 4, 8))
         queue = Receiving(answer, rng.random() < 0.8, size)
         for _ in range(8):
@@ -89,7 +89,7 @@ def _short(written: int) -> Callable[[Receipts], None]:
 
 
 def _any_packets(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(15):
+    for _ in range(9):
         receipts = Receipts(answer)
         for _ in range(rng.randrange(1, 5)):
             _use_any(rng, receipts)

@@ -66,7 +66,7 @@ def _two_devices(answer: Answer, rng: Random) -> Difference | None:
 
 
 def _any_accesses(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(5):
+    for _ in range(3):
         pair = Pair(answer)
         for _ in range(60):
             offset, size = rng.choice((0, 4, 4, rng.randrange(12))), rng.choice((1, 2, 4, 4, 8))
@@ -137,7 +137,7 @@ def _counted(made: Iterable[tuple[bool, int, int, int]]) -> str:
 
 
 def _any_fill(answer: Answer, rng: Random) -> Difference | None:
-    amounts = (rng.randrange(200) for _ in range(20))
+    amounts = (rng.randrange(200) for _ in range(12))
     return first(_fill(answer, rng, rng.getrandbits(32), length) for length in amounts)
 
 

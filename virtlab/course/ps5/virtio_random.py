@@ -136,7 +136,7 @@ def _any_step(guest: Requests, rng: Random) -> Difference | None:
 def _any_requests(answer: Answer, rng: Random) -> Difference | None:
     for kind in KINDS:
         guest = Requests(answer, rng.getrandbits(32), kind, packed=rng.random() < 0.5)
-        if found := first(_any_step(guest, rng) for _ in range(25)):
+        if found := first(_any_step(guest, rng) for _ in range(14)):
             return found
     return None
 

@@ -15,6 +15,7 @@ Source: VT-d 3.0, 7.2, 7.3, 10.4.9, 10.4.14.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 
 from virtlab.course.answers import Answer, Stopped
@@ -112,6 +113,16 @@ class Window:
         self.wrong = self.wrong or Difference(expected, yours, look)
 
 
+def _sources(rng: Random) -> Iterator[int]:
+    """Source ids, none of them twice."""
+    seen: set[int] = set()
+    while True:
+        source = rng.getrandbits(16)
+        if source not in seen:
+            seen.add(source)
+            yield source
+
+
 class Bench:
     """A unit with so many `records`, at `place`. `recorded` are the faults that no call gave."""
 
@@ -127,7 +138,7 @@ class Bench:
         self.window = Window(self.unit, place)
         self.recorded: list[int] = []
         self.accesses = 0
-        self._sources = iter(rng.sample(range(1 << 16), 500))
+        self._sources = _sources(rng)
 
     # -- what devices do
 

@@ -39,7 +39,7 @@ def _any(caching_mode: bool) -> Run:
             levels = rng.choice((3, 4, 5))
             bench = Bench(answer, rng, levels, caching_mode)
             bases = [rng.getrandbits(9 * levels - 6) << 18 for _ in range(2)]
-            if found := first(_step(bench, _any_step(rng, bases)) for _ in range(7)):
+            if found := first(_step(bench, _any_step(rng, bases)) for _ in range(5)):
                 return found
         return None
 

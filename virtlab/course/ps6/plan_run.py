@@ -16,6 +16,7 @@ card, from one function of it to another.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from virtlab.course.ps6.plan_board import Boards, Host, Part, Shape
 from virtlab.course.ps6.plan_rules import Vm
@@ -34,6 +35,9 @@ TABLES = 0x10_0000
 """Where the unit's tables are, up to the end of memory."""
 
 MARK = b"intruder"
+
+KEPT = 256
+"""Plans of which it is kept what happened."""
 
 Shares = Mapping[str, object]
 
@@ -54,7 +58,20 @@ def _has(given: object, thing: str) -> bool:
 
 
 def first_leak(shape: Shape, vms: Sequence[Vm], plan: Shares) -> str:
-    """What a function reaches that is not its VM's, or does not reach that is; empty if nothing."""
+    """What a function reaches that is not its VM's, or does not reach that is; empty if nothing.
+
+    The same plan of the same board is carried out once.
+    """
+    shares = ((name, plan.get(name)) for name, _, _ in vms)
+    given = ((name, tuple(share)) for name, share in shares if isinstance(share, list))
+    return _carried_out(shape, tuple(vms), tuple(given))
+
+
+@lru_cache(KEPT)
+def _carried_out(
+    shape: Shape, vms: tuple[Vm, ...], given: tuple[tuple[str, tuple[object, ...]], ...]
+) -> str:
+    plan = {name: [*share] for name, share in given}
     boards = Boards(shape, owners(shape, vms, plan))
     found = (leak for host in boards.hosts.values() for leak in _leaks(host, vms, plan))
     return next(found, "")
