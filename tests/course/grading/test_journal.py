@@ -76,9 +76,9 @@ def test_a_journal_of_another_run_is_refused(path, name, words):
 )
 def test_another_file_is_no_journal(path, raw):
     path.write_bytes(raw)
-    with pytest.raises(FileError, match="not a( line of a)? journal"):
+    with pytest.raises(FileError, match=r"not a( line of a)? journal"):
         Journal.resume(path, HEAD)
-    with pytest.raises(FileError, match="not a( line of a)? journal"):
+    with pytest.raises(FileError, match=r"not a( line of a)? journal"):
         head_of(path)
 
 
@@ -111,5 +111,5 @@ def test_a_journal_that_was_stopped_before_its_first_line_begins_anew(path):
 
 def test_a_journal_without_a_seed_is_none(path):
     path.write_bytes(b'{"journal": "virtlab journal 1"}\n')
-    with pytest.raises(FileError, match="not a( line of a)? journal"):
+    with pytest.raises(FileError, match=r"not a( line of a)? journal"):
         head_of(path)
