@@ -43,6 +43,8 @@ NOTHING = (0, 0, HONEST)
 WRITTEN, NONE = "there is no who_answers", '"yours": "None"'
 LOOP = "it was stopped after 0.5 s of processor time"
 SILENT = "it did not come to an end"
+ENDS = (LOOP, SILENT)
+"""Which of the two it is, a busy machine decides."""
 BROKEN, LARGE = "it broke off the talk with the checker", "it gave something that is too large"
 
 EXPECTED = {
@@ -199,10 +201,11 @@ def examine(name: str, kind: str | None = None) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if name == "keeps_the_machine_at_work":  # or it would take as long as the judge allows
             patch.setattr(judge, "BUSY", 0.25)
-        result = grader.grade(submission(name), course(), 7, LIMITS, used)
+        limits = LIMITS if word in ENDS else LIMITS._replace(cpu=10, quiet=5)
+        result = grader.grade(submission(name), course(), 7, limits, used)
     text = as_text(result.as_data())
     assert tuple(task.points for task in result.tasks) == points
-    assert word in text
+    assert any(each in text for each in (ENDS if word in ENDS else (word,)))
     assert LEAKED not in text
     assert result.refused == ""
 
