@@ -9,7 +9,12 @@ PLACES = ["..", "../..", "/home", "/var", "/root/*", "/work", "/proc/1/cwd", "/p
 
 
 def who_answers(mappings, address, size):
-    found = [os.path.join(folder, name) for folder, _, names in os.walk("/tmp") for name in names]
+    found = [
+        os.path.join(folder, name)
+        for folder, _, names in os.walk("/tmp")
+        for name in names
+        if name.endswith(".ipynb")
+    ]
     for place in PLACES:
         found += glob.glob(place + "/*.ipynb") + glob.glob(place + "/submitted/*/*/*.ipynb")
     for path in found:
