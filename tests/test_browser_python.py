@@ -1,29 +1,20 @@
 """Lessons 00 to 21 ask for nothing that a browser's Python lacks; lesson 07 says what it misses."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.other_python import ROOT, run_module
+
 ALONE = [f"{number:02}" for number in range(22) if number != 7]
 """Lessons that run to their end. The services of lesson 07 are real processes."""
 
 
 def in_a_browser(*arguments):
     """What `tests.browser_python` says, line by line."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.browser_python", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "MPLBACKEND": "agg", "VIRTLAB_PROGRESS": "off"},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
+    done = run_module("browser_python", *arguments)
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.other_platform import NO_MODULES, TEXTS
+from tests.other_python import run_module
 from virtlab.course.cli import COMMANDS, UNIX
 
 ROOT = Path(__file__).parents[1]
@@ -28,23 +28,10 @@ LINUX_ONLY = (
 """Modules that may need what Windows lacks: a kernel of Linux, files in shared memory, seals."""
 
 
-def pretending(system: str, *command: str) -> subprocess.CompletedProcess[str]:
-    """A command, or all imports, on a system that is not this one."""
-    return subprocess.run(
-        [sys.executable, "-m", "tests.other_platform", system, *command],
-        cwd=ROOT,
-        env={**os.environ, "MPLBACKEND": "agg", "VIRTLAB_PROGRESS": "off"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-
-
 @cache
 def said(system: str) -> dict[str, str]:
     """By name of a module, a command or a lesson: "" or what its import ended with."""
-    done = pretending(system)
+    done = run_module("other_platform", system)
     assert done.returncode == 0, done.stderr[-2000:]
     found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -76,7 +63,7 @@ def test_every_other_command_starts_on_windows() -> None:
 
 @pytest.mark.parametrize("command", ["serve blk disk.img --socket disk.sock", "serve --help"])
 def test_serve_says_in_one_line_that_it_needs_linux(command: str) -> None:
-    done = pretending("win32", *command.split())
+    done = run_module("other_platform", "win32", *command.split())
     assert done.returncode == 1
     assert done.stderr == ("virtlab serve: this needs Linux: Python on win32 has no module fcntl\n")
 
@@ -85,7 +72,7 @@ def test_a_problem_is_the_same_on_windows() -> None:
     words = ("practice", "vtd-walk", "--seed", "7", "--answer")
     here = [sys.executable, "-m", "virtlab.course.cli", *words]
     done = subprocess.run(here, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    assert pretending("win32", *words).stdout == done.stdout
+    assert run_module("other_platform", "win32", *words).stdout == done.stdout
 
 
 def test_the_command_knows_the_modules_that_windows_lacks() -> None:

@@ -115,9 +115,9 @@ def driver_problem() -> str:
     return f"Playwright's driver does not start ({said}): {advice}" if done.returncode else ""
 
 
-@pytest.fixture(scope="session")
-def browser():
-    """Debian's Chromium, driven by Playwright."""
+@contextlib.contextmanager
+def chromium():
+    """Debian's Chromium, driven by Playwright, for as long as the `with` lasts."""
     needs.require("Chromium")
     if problem := driver_problem():
         pytest.skip(problem)
@@ -130,6 +130,13 @@ def browser():
         )
         with contextlib.closing(browser):
             yield browser
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One for all."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

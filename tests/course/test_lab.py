@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.course.ended_server import EndedServer
 from virtlab.course import cli, lab
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/lab/tree/(\S+)\?token=(\w+)")
@@ -189,16 +190,7 @@ def test_a_server_that_ignores_the_request_is_killed(monkeypatch):
 def test_in_process_it_prints_the_address_and_opens_a_browser(course, monkeypatch, capsys):
     opened = []
 
-    class Server:
-        returncode = None
-
-        def wait(self, timeout=None):
-            raise KeyboardInterrupt
-
-        def poll(self):
-            return 0
-
-    monkeypatch.setattr(lab, "start", lambda *_: Server())
+    monkeypatch.setattr(lab, "start", lambda *_: EndedServer())
     monkeypatch.setattr(lab, "wait_until_up", lambda *_: None)
     monkeypatch.setattr(lab, "has_browser", lambda: True)
     monkeypatch.setattr(lab.webbrowser, "open", opened.append)

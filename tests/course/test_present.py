@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.course.ended_server import EndedServer
 from virtlab.course import cli, lab, present
 
 ROOT = Path(__file__).parents[2]
@@ -153,19 +154,10 @@ def test_jupyterlab_is_told_where_its_look_is(tmp_path):
 def test_in_process_the_copy_is_served_and_opened_and_goes(tmp_path, monkeypatch, capsys):
     folder, served = course(tmp_path / "course"), []
 
-    class Server:
-        returncode = None
-
-        def wait(self, timeout=None):
-            raise KeyboardInterrupt
-
-        def poll(self):
-            return 0
-
     def start(folder, port, token, more, log, env):
         assert (folder / "notebooks" / "00_who.ipynb").exists()
         served.append((folder, more, env))
-        return Server()
+        return EndedServer()
 
     monkeypatch.setattr(lab, "start", start)
     monkeypatch.setattr(lab, "wait_until_up", lambda *_: None)

@@ -14,7 +14,6 @@ import sys
 
 import pytest
 
-from tests import needs
 from tests.course.test_present import ROOT, course
 
 SIZES = ((1280, 720), (1920, 1080))
@@ -85,22 +84,13 @@ def presented(folder, home):
 @contextlib.contextmanager
 def browsing():
     """Chromium, with the questions of the browser tests in each page."""
-    needs.require("Chromium")
-    from playwright.sync_api import sync_playwright
-
     from tests.browser import conftest, harness
-    from virtlab.course import doctor
 
-    if problem := conftest.driver_problem():
-        pytest.skip(problem)
-    path = re.search(r"\((/.*)\)$", doctor.chromium())[1]
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=list(harness.CHROMIUM))
-        with contextlib.closing(browser):
-            context = browser.new_context(viewport={"width": 1280, "height": 720})
-            for script in harness.SCRIPTS:
-                context.add_init_script(path=script)
-            yield context
+    with conftest.chromium() as browser:
+        context = browser.new_context(viewport={"width": 1280, "height": 720})
+        for script in harness.SCRIPTS:
+            context.add_init_script(path=script)
+        yield context
 
 
 def opened(context, server, name):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import needs
 from virtlab.course import cli
 from virtlab.course.slides import first, page
 from virtlab.course.slides.lesson import Code, read_lesson
@@ -186,17 +185,9 @@ LOOKED_AT = [
 @pytest.fixture(scope="module")
 def page_of():
     """Open a file in Chromium that has no network, and hear what it complains about."""
-    needs.require("Chromium")
-    from playwright.sync_api import sync_playwright
-
     from tests.browser import conftest, harness
-    from virtlab.course import doctor
 
-    if problem := conftest.driver_problem():
-        pytest.skip(problem)
-    path = re.search(r"\((/.*)\)$", doctor.chromium())[1]
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=list(harness.CHROMIUM))
+    with conftest.chromium() as browser:
         context = browser.new_context(viewport={"width": 1280, "height": 720}, offline=True)
         context.add_init_script(path=harness.axe())
         heard = []
@@ -212,7 +203,6 @@ def page_of():
             return shown, asked
 
         yield opened
-        browser.close()
 
 
 @pytest.mark.browser

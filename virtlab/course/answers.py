@@ -2,16 +2,16 @@
 
 The idea: a check never touches the student's objects itself. It asks an `Answer` to `call` a
 function or to `build` a class, and gets back a value, or `Trouble` in words a learner can use. So
-the same checks can later talk to an answer that lives in another process.
+the same checks also ask an answer that lives in another process (`grading.remote`).
 
-Three bounds hold an endless loop: a `BudgetCpu` ends after so many accesses, a timer ends a case
-after so much processor time, and what an answer prints is cut. The timer counts processor time, so
-that a busy machine fails nobody. It needs Unix and the main thread; elsewhere only the accesses are
-bounded, and the kernel's stop button ends the rest.
+Three bounds hold an endless loop: a `BudgetCpu` (in `budget`) ends after so many accesses, a timer
+ends a case after so much processor time, and what an answer prints is cut. The timer counts
+processor time, so that a busy machine fails nobody. It needs Unix and the main thread; elsewhere
+only the accesses are bounded, and the kernel's stop button ends the rest.
 
 `Stopped` is a BaseException, so that an `except Exception` in an answer does not swallow it.
 
-What it leaves out: safety against an answer that *means* harm. It runs in the student's own
+What it leaves out: safety against an answer that *means* harm. Here it runs in the student's own
 process. Only this much is done: Python's builtins are put back before an answer is judged.
 """
 

@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 """Seconds of processor time that one process may be given."""
-WALL = 600.0
-"""Seconds by the clock that a child may live, at least. On a busy machine a right answer takes as
-long as its turn takes to come: processor time decides, and the clock only ends what hangs."""
 SEEDS = 1_000_000
 """A fresh seed is a number below this."""
 
@@ -156,7 +153,7 @@ def _setup(options: argparse.Namespace, course: Course, journal: Path | None) ->
         seed = secrets.randbelow(SEEDS)
     limits = Limits()
     cpu, memory = options.seconds or limits.cpu, (options.memory or 0) << 20 or limits.memory
-    limits = limits._replace(cpu=cpu, memory=memory, wall=max(WALL, 10 * cpu))
+    limits = limits._replace(cpu=cpu, memory=memory, wall=max(limits.wall, 10 * cpu))
     found = sandbox.available()
     if options.plain:
         found = sandbox.Sandbox("plain", sandbox.plain_losses())

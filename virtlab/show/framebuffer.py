@@ -12,15 +12,14 @@ Source: PNG (ISO/IEC 15948), 5.2, 5.3, 11.2; a line's filter type 0, 9.2.
 
 from __future__ import annotations
 
-import base64
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from virtlab.backends.screen import Pixels, Screen
+from virtlab.show.raster import Raster
 
 WIDE = 640
 """Pixels across, up to which a small picture is enlarged by a whole number."""
@@ -34,33 +33,16 @@ NO_SIGNAL = "(no signal)"
 _DARK: Pixels = np.zeros((200, 320, 3), np.uint8)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Photo:
-    """Pixels as they are: `png` for the eye, `text` the same in words."""
-
-    png: bytes
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_mimebundle_(
-        self, include: object = None, exclude: object = None
-    ) -> tuple[dict[str, str], dict[str, Any]]:
-        shown = base64.b64encode(self.png).decode("ascii")
-        return {"image/png": shown, "text/plain": self.text}, {"image/png": {"alt": self.text}}
-
-
-def frame_buffer(screen: Screen, zoom: int = 0) -> Photo:
+def frame_buffer(screen: Screen, zoom: int = 0) -> Raster:
     """What `screen` shows, each pixel `zoom` by `zoom`; 0 chooses what fits."""
     if not 0 <= zoom <= MAX_ZOOM:
         raise ValueError(f"zoom is 0 to {MAX_ZOOM}, not {zoom}")
     pixels, mode = screen.pixels(), screen.mode
     if pixels is None or mode is None:
-        return Photo(png(_DARK), NO_SIGNAL)
+        return Raster(png(_DARK), NO_SIGNAL)
     times = zoom or max(1, min(MAX_ZOOM, WIDE // mode.width))
     title = f"{mode.width} by {mode.height} pixels of {mode.bits} bits"
-    return Photo(
+    return Raster(
         png(pixels.repeat(times, 0).repeat(times, 1)), "\n".join([title, *colours(pixels)])
     )
 

@@ -1,8 +1,12 @@
-"""What the tests of nbgrader's gradebook share."""
+"""What tests of grading share: a gradebook, two sides of a mirror, and kinds of sandbox."""
 
 import shutil
 
 import pytest
+
+from tests.course.grading.sandboxed import KINDS
+from tests.course.grading.side import Side
+from tests.needs import require
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +21,23 @@ def written(tmp_path_factory):
 def book(written, tmp_path):
     """A copy of it."""
     return shutil.copy(written, tmp_path / "gradebook.db")
+
+
+@pytest.fixture
+def judge():
+    """The judge's side of a mirror."""
+    return Side(2)
+
+
+@pytest.fixture
+def child():
+    """The child's."""
+    return Side(1)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    """Each kind of sandbox that this machine has."""
+    if request.param == "bubblewrap":
+        require("sandbox")
+    return request.param

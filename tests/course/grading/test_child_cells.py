@@ -75,6 +75,14 @@ def test_of_the_course_only_the_files_of_the_list_are_there():
             find(f"virtlab.course.{name}")
 
 
+def said_by(code):
+    """What a fresh Python prints that is given the folder of the library."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
+    return subprocess.run(
+        [sys.executable, "-I", "-c", code, root], capture_output=True, text=True, check=True
+    ).stdout
+
+
 def test_the_list_of_files_is_all_that_a_child_imports():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
@@ -83,11 +91,8 @@ def test_the_list_of_files_is_all_that_a_child_imports():
         "from virtlab.course.given import parts, random_numbers, rings, scalar_walk, world\n"
         "print(*[m for m in sys.modules if m.startswith('virtlab.course.')])\n"
     )
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
-    said = subprocess.run(
-        [sys.executable, "-I", "-c", code, root], capture_output=True, text=True, check=True
-    )
-    found = {name.removeprefix("virtlab.course.").replace(".", "/") for name in said.stdout.split()}
+    said = said_by(code)
+    found = {name.removeprefix("virtlab.course.").replace(".", "/") for name in said.split()}
     listed = {name.removesuffix(".py").removesuffix("/__init__") for name in modules.FILES}
     assert found | {"__init__"} == listed
 
@@ -98,11 +103,8 @@ def test_a_child_starts_without_numpy():
         "from virtlab.course.grading import child\n"
         "print('numpy' in sys.modules, 'dataclasses' in sys.modules)"
     )
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
-    said = subprocess.run(
-        [sys.executable, "-I", "-c", code, root], capture_output=True, text=True, check=True
-    )
-    assert said.stdout.split()[0] == "False"
+    said = said_by(code)
+    assert said.split()[0] == "False"
 
 
 def test_the_judges_side_is_not_in_the_list():

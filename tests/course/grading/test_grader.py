@@ -166,8 +166,10 @@ def test_a_word_on_the_end_of_a_child_stands_at_its_task(grade):
 
 
 def test_a_sandbox_that_could_not_begin_is_no_grade(grade, monkeypatch):
-    monkeypatch.setattr(Here, "ended", f"{NOTHING_RUN}: no module", raising=False)
-    monkeypatch.setattr(Here, "__init__", lambda self, *how: setattr(self, "names", {}))
+    def examine(self, *how):
+        raise NotStarted(f"{NOTHING_RUN}: no module")
+
+    monkeypatch.setattr(Here, "examine", examine)
     with pytest.raises(NotStarted, match="could not begin"):
         grade(released("ps01"))
 

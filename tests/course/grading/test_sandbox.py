@@ -13,19 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.course.grading.sandboxed import INSIDE, KINDS, said
-from tests.needs import require
+from tests.course.grading.sandboxed import INSIDE, said
 from virtlab.course.grading.view import view
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what it tries is Linux's")
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(params=KINDS)
-def kind(request):
-    if request.param == "bubblewrap":
-        require("sandbox")
-    return request.param
 
 
 def attempts(*lines: str) -> str:

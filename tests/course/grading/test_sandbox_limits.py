@@ -14,19 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.course.grading.sandboxed import INSIDE, KINDS, SMALL, read_all, running, said
-from tests.needs import require
 from virtlab.course.grading import confine, sandbox
 from virtlab.course.grading.limits import NOTHING_RUN, Limits
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what it tries is Linux's")
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(params=KINDS)
-def kind(request):
-    if request.param == "bubblewrap":
-        require("sandbox")
-    return request.param
 
 
 # -- what it may not use up

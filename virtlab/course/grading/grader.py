@@ -28,7 +28,7 @@ from pathlib import Path
 from virtlab.course import checks
 from virtlab.course.grading import hidden
 from virtlab.course.grading.course_files import Course, ProblemSet
-from virtlab.course.grading.limits import NOTHING_RUN, Limits
+from virtlab.course.grading.limits import Limits
 from virtlab.course.grading.remote import Student
 from virtlab.course.grading.result import (
     CaseResult,
@@ -40,7 +40,7 @@ from virtlab.course.grading.result import (
     Run,
     TaskResult,
 )
-from virtlab.course.grading.sandbox import NotStarted, Sandbox
+from virtlab.course.grading.sandbox import Sandbox
 from virtlab.course.grading.submissions import Submission
 from virtlab.course.submission import compare, to_run
 from virtlab.course.tasks import Case, Task
@@ -83,15 +83,9 @@ def grade(
         ]
         errors = [CellError(number, stable(text)[:WORDS]) for number, text in student.errors]
     used = student.sandbox
+    run = Run(round(student.seconds, 3), used.kind, used.losses)
     return Result(
-        submission.student,
-        submission.assignment,
-        submission.file,
-        submission.digest,
-        tuple(tasks),
-        tuple(flaws[:FLAWS]),
-        tuple(errors[:FLAWS]),
-        run=Run(round(student.seconds, 3), used.kind, used.losses),
+        *_name(submission), tuple(tasks), tuple(flaws[:FLAWS]), tuple(errors[:FLAWS]), run=run
     )
 
 
@@ -103,14 +97,12 @@ def nothing(submission: Submission, problem_set: ProblemSet, seed: int, why: str
         )
         for task in map(checks.find, problem_set.tasks)
     ]
-    return Result(
-        submission.student,
-        submission.assignment,
-        submission.file,
-        submission.digest,
-        tuple(tasks),
-        refused=why[:WORDS],
-    )
+    return Result(*_name(submission), tuple(tasks), refused=why[:WORDS])
+
+
+def _name(submission: Submission) -> tuple[str, str, str, str]:
+    """Whose a result is, of what, from which file, and of which bytes."""
+    return submission.student, submission.assignment, submission.file, submission.digest
 
 
 def _task(student: Student, task: Task, course: Course, seed: int) -> TaskResult:
@@ -119,8 +111,6 @@ def _task(student: Student, task: Task, course: Course, seed: int) -> TaskResult
     cases = (*task.cases, *secret)
     before = student.ended
     report = student.examine(task, seed, cases)
-    if NOTHING_RUN in student.ended:
-        raise NotStarted(student.ended)
     free = checks.free_cases(task, cases)
     names = {case.name for case in secret}
     found = tuple(

@@ -24,7 +24,8 @@ class Limits(NamedTuple):
 
     `cpu`: seconds of processor time; `memory`: bytes of address space; `file`: bytes of one file;
     `folder`: bytes of its temporary folder; `wall`: seconds by the clock; `quiet`: seconds by the
-    clock that one call may take while the child computes.
+    clock that one call may take while the child computes. On a busy machine a right answer waits
+    for its turn: processor time decides, and `wall` only ends what hangs.
     """
 
     cpu: float = 20.0

@@ -147,9 +147,8 @@ class Pool:
     def _next(self) -> Outcome:
         while True:
             with contextlib.suppress(queue.Empty):
-                return self.done.get(
-                    timeout=1.0
-                )  # a wait without an end hears no Ctrl-C on Windows
+                # On Windows a wait without an end hears no Ctrl-C.
+                return self.done.get(timeout=1.0)
 
     def _feed(self) -> None:
         """A thread: hand out submissions until there are none; a lost worker is replaced."""
