@@ -3,7 +3,7 @@
 import pytest
 
 from virtlab.show import batch_clock
-from virtlab.show.batch_clock import STRETCH, Times, best, crossover, line
+from virtlab.show.batch_clock import STRETCH, Times, best, crossover, line, race
 from virtlab.show.batch_rings import KINDS
 
 
@@ -36,6 +36,19 @@ def test_the_quickest_run_counts_and_preparing_does_not():
 def test_nothing_at_all_is_never_measured():
     assert best(lambda: None, runs=3, clock=lambda: 7) == 1
     assert best(lambda: None) >= 1
+
+
+def test_ways_that_are_compared_take_turns():
+    """A slow moment, here the first round, is slow for both."""
+    clock, order = Clock(), []
+
+    def way(name, *costs):
+        left = iter(costs)
+        return lambda: (order.append(name), clock.spend(next(left)))
+
+    ways = {"one": way("one", 90, 9, 12), "other": way("other", 500, 50, 49)}
+    assert race(ways, 3, clock) == {"one": 10, "other": 50}
+    assert order == ["one", "other"] * 3
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,6 +1,7 @@
 """What a batch takes, measured: one by one against at once, and what a chain adds.
 
     best(work, prepare)      the quickest of many runs, in ns
+    race(ways)               the same for several ways, which take turns
     crossover(kind, sizes)   for each size the ns a chain, by `pop` and by `pop_many`
     line(sizes, times)       time = fixed + each * n, the straight line through them
 
@@ -8,14 +9,15 @@ The idea: other programs run too, and they only ever make a run longer. So the q
 what the work itself takes.
 
 The rule that keeps it simple: a run is short, some hundred us at most. A long one would never be
-left alone. So `pop` is measured in runs of up to `STRETCH` chains.
+left alone. So `pop` is measured in runs of up to `STRETCH` chains. And what is compared takes
+turns: a moment in which the machine is slow is then slow for all.
 
 Left out: what the driver does. It has offered the chains before the clock starts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from time import perf_counter_ns
 from typing import Any, NamedTuple
@@ -60,6 +62,16 @@ def best(
         spent = clock() - start
         quickest = spent if quickest is None else min(quickest, spent)
     return max(quickest or 0, 1)
+
+
+def race(
+    ways: Mapping[str, Callable[[], Any]], runs: int = 15, clock: Clock = perf_counter_ns
+) -> dict[str, int]:
+    """By name: the quickest of `runs` of each way, in ns. Each way runs once in every round."""
+    rounds = [
+        {name: best(way, runs=1, clock=clock) for name, way in ways.items()} for _ in range(runs)
+    ]
+    return {name: min(times[name] for times in rounds) for name in ways}
 
 
 def crossover(
