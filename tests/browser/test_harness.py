@@ -112,6 +112,11 @@ BROKEN = {
         "Javascript('setTimeout(() => { throw new Error(\"aah\") })')",
         "exception in the page: aah",
     ),
+    "an answer that nobody waits for any more": (
+        "from IPython.display import Javascript\n"
+        "Javascript('Promise.reject(new Error(\"Canceled future for execute_request message\"))')",
+        "exception in the page: Canceled future for execute_request",
+    ),
     "a picture from another machine": (
         "import ipywidgets as w\nw.HTML('x <img src=\"http://localhost:9/x.png\">')",
         "request to another machine: http://localhost:9/x.png",
