@@ -60,6 +60,8 @@ class Answer:
 
     elsewhere = False
     """Whether it runs in another process."""
+    patience = SECONDS
+    """Processor time of this process that one case grants."""
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self.namespace = namespace

@@ -125,7 +125,7 @@ def attempt(
     answer.begin()
     go_on = True
     try:
-        with time_limit():
+        with time_limit(answer.patience):
             found = case.run(answer, rng)
     except Trouble as trouble:
         found, go_on = Difference("", str(trouble)), several or not trouble.unwritten

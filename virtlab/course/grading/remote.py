@@ -42,6 +42,7 @@ class RemoteAnswer(Answer):
     """What the notebook in a judge's child defines."""
 
     elsewhere = True
+    patience = 5.0  # it is the judge's own: a busy machine may make each step some times longer
 
     def __init__(self, judge: Judge) -> None:
         super().__init__({})

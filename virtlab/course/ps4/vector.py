@@ -151,7 +151,7 @@ def ratio(
     """
     _settle()
     slow = fast = there = float("inf")
-    best, begin = float("inf"), time.thread_time()
+    best, begin, away = float("inf"), time.thread_time(), clock() if way else 0.0
     for number in range(ROUNDS):
         table, heads, right = make()
         ram, size = table.ram(), table.size
@@ -165,8 +165,8 @@ def ratio(
         if way is not None:
             there = min(there, _timed(clock, way, right)[0])
         best = fast - min(there, slow / RATIO, 7 * fast / 8) if way else fast
-        late = time.thread_time() - begin > PATIENCE
-        if best * goal <= slow or late or _hopeless(number, best * goal / slow):
+        spent = time.thread_time() - begin + (clock() - away if way else 0.0)
+        if best * goal <= slow or spent > (2 * PATIENCE if way else PATIENCE) or _hopeless(number, best * goal / slow):
             break
     return slow / best, best, None
 
@@ -190,7 +190,7 @@ def _fast(answer: Answer, rng: Random) -> Difference | None:
         return answer.call("walk_many", *arguments)
 
     way = answer.way if answer.elsewhere else None
-    goal = RATIO / 2 if answer.elsewhere else RATIO  # on a busy machine, turns cost the walk too
+    goal = RATIO / 3 if answer.elsewhere else RATIO  # on a busy machine, turns cost the walk too
     times, best, found = ratio(
         walk, lambda: measured_table(numbers), goal, clock=answer.seconds, way=way
     )
