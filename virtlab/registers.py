@@ -18,6 +18,7 @@ to declare names and fields.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, overload
@@ -68,14 +69,14 @@ class Reg:
         self.name, self.access, self.when, self.spec, self.doc = name, access, when, spec, doc
         self.fields: Mapping[str, Bits] = MappingProxyType(dict(fields or {}))
         _check_fields(self.fields, 8 * width)
+        for field, bits in self.fields.items():
+            self.__dict__.setdefault(field, bits)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = self.name or name
 
     def __getattr__(self, field: str) -> Bits:
-        fields: Mapping[str, Bits] = self.__dict__.get("fields", {})
-        if field in fields:
-            return fields[field]
+        """Reached by a name that is no attribute, and so no field."""
         raise AttributeError(f"{self.__dict__.get('name') or 'Reg'} has no field {field!r}")
 
     @overload
@@ -115,16 +116,18 @@ class RegisterFile:
 
     length: ClassVar[int] = 0
     registers: ClassVar[tuple[Reg, ...]] = ()
+    _ends: ClassVar[tuple[int, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Collect and check the declarations of the new class."""
         super().__init_subclass__(**kwargs)
         found = {reg.name: reg for base in reversed(cls.__mro__) for reg in _registers_of(base)}
         cls.registers = tuple(sorted(found.values(), key=lambda reg: reg.offset))
+        cls._ends = tuple(reg.offset + reg.width for reg in cls.registers)
         for low, high in zip(cls.registers, cls.registers[1:], strict=False):
             if low.offset + low.width > high.offset:
                 raise TypeError(f"{cls.__name__}: {low} and {high} overlap")
-        end = max((reg.offset + reg.width for reg in cls.registers), default=0)
+        end = max(cls._ends, default=0)
         cls.length = cls.__dict__.get("length", end)
         if cls.length < end:
             raise TypeError(
@@ -197,12 +200,12 @@ class RegisterFile:
 
     def _overlapping(self, offset: int, size: int) -> list[tuple[Reg, int]]:
         """The registers under an access, each with the bits it lies above the access's start."""
-        end = offset + size
-        return [
-            (reg, 8 * (reg.offset - offset))
-            for reg in self.registers
-            if reg.offset < end and offset < reg.offset + reg.width
-        ]
+        end, found = offset + size, []
+        for reg in self.registers[bisect_right(self._ends, offset) :]:
+            if reg.offset >= end:
+                break
+            found.append((reg, 8 * (reg.offset - offset)))
+        return found
 
 
 def _registers_of(base: type) -> list[Reg]:

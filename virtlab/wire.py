@@ -62,7 +62,8 @@ class Bits(_Span):
     @property
     def mask(self) -> int:
         """The field's bits set, in place: `Bits(5).mask` is 0x20."""
-        return ((1 << self.width) - 1) << self.lo
+        hi, lo = self
+        return (1 << hi + 1) - (1 << lo)
 
     def get(self, word: int) -> int:
         """The field's value, moved down to bit 0."""
@@ -71,7 +72,9 @@ class Bits(_Span):
 
     def put(self, word: int, value: int) -> int:
         """`word` with the field replaced by `value`."""
-        return (word & ~self.mask) | ((value << self.lo) & self.mask)
+        hi, lo = self
+        mask = (1 << hi + 1) - (1 << lo)
+        return (word & ~mask) | ((value << lo) & mask)
 
     def __str__(self) -> str:
         return f"{self.hi}" if self.hi == self.lo else f"{self.hi}:{self.lo}"

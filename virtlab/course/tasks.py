@@ -90,8 +90,7 @@ def same(expected: object, yours: object) -> bool:
     if type(yours) is not type(expected):
         return False
     if isinstance(expected, (list, tuple)) and isinstance(yours, (list, tuple)):
-        pairs = zip(expected, yours, strict=False)
-        return len(expected) == len(yours) and all(same(a, b) for a, b in pairs)
+        return len(expected) == len(yours) and all(map(same, expected, yours))
     return bool(expected == yours)
 
 

@@ -48,12 +48,11 @@ class Structure:
             if bits.hi >= 8 * size or taken & bits.mask:
                 raise ValueError(f"{name}: field {field} ({bits}) overlaps another or is outside")
             taken |= bits.mask
+            self.__dict__.setdefault(field, bits)
         self.reserved_mask = all_ones(size) & ~taken
 
     def __getattr__(self, field: str) -> Bits:
-        fields: Mapping[str, Bits] = self.__dict__.get("fields", {})
-        if field in fields:
-            return fields[field]
+        """Reached by a name that is no attribute, and so no field."""
         raise AttributeError(f"{self.__dict__.get('name')} has no field {field!r}")
 
     def pack(self, **values: int) -> int:

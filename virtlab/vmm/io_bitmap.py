@@ -65,6 +65,14 @@ class IoBitmap:
     def _set(self, port: int, count: int, trapped: bool) -> None:
         if count < 0 or not 0 <= port <= PORTS - count:
             raise ValueError(f"ports are 0 to {PORTS - 1:#x}, not {count} from {port:#x}")
-        for at in range(port, port + count):
-            page, index, mask = self.a if at < HALF else self.b, at % HALF // 8, 1 << at % 8
-            page[index] = page[index] | mask if trapped else page[index] & ~mask
+        for page, first in ((self.a, 0), (self.b, HALF)):
+            start, end = max(port, first) - first, min(port + count, first + HALF) - first
+            if start < end:
+                _set_bits(page, start, end, trapped)
+
+
+def _set_bits(page: bytearray, start: int, end: int, trapped: bool) -> None:
+    """Bits `start` to `end` - 1 of a page. Read as one little-endian number, bit n is bit n."""
+    mask = (1 << end) - (1 << start)
+    number = int.from_bytes(page, "little")
+    page[:] = (number | mask if trapped else number & ~mask).to_bytes(PAGE, "little")
