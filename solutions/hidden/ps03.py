@@ -64,14 +64,14 @@ def large_requests(answer, rng):
 def much_room(answer, rng):
     """Room for a hundred, and a guest that fills it."""
     pair = _Proxied(answer, {0x1000, 0x1008}, 100)
-    steps = [_w(rng.choice((0x1000, 0x1008)), rng.getrandbits(64), 8) for _ in range(250)]
+    steps = [_w(rng.choice((0x1000, 0x1008)), rng.getrandbits(64), 8) for _ in range(150)]
     return first(pair.step(step) for step in [*steps, _load(0x1000, 8), FLUSH])
 
 
 def three_devices(answer, rng):
     """Three devices in use at once, each with its own quiet registers and its own room."""
     pairs = [_Proxied(answer, quiet, room) for quiet, room in (({0}, 2), ({4}, 5), (set(), 9))]
-    for _ in range(60):
+    for _ in range(40):
         step = rng.choice((_w(0), _w(4, 2), _w(8, 3), _load(0), FLUSH))
         if found := rng.choice(pairs).step(step):
             return found

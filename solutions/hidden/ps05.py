@@ -92,7 +92,7 @@ def long_fill(answer, rng):
 def many_devices(answer, rng):
     """Five devices in use in turn."""
     pairs = [Pair(answer) for _ in range(5)]
-    steps = [_w(rng.getrandbits(32)) if rng.random() < 0.3 else _r() for _ in range(60)]
+    steps = [_w(rng.getrandbits(32)) if rng.random() < 0.3 else _r() for _ in range(40)]
     found = first(rng.choice(pairs).step(step) for step in steps)
     return found._replace(look=LOOK_OWN) if found else None
 

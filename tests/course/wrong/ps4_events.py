@@ -26,7 +26,7 @@ WRONG_Q6 = slipped(
         ("the entry it stands at", PASSED, "event == new - 1", ["many steps"]),
         ("the next entry alone", PASSED, "event == old and new != old", ["many steps"]),
         ("a circle of 15 bits", PASSED, "(event - old) & 0x7FFF < (new - old) & 0x7FFF",
-         ["any event"]),
+         ["more than half a circle"]),
         ("signed distances", PASSED,
          "(event - old + 0x8000) % 0x10000 - 0x8000 < (new - old) & 0xFFFF",
          ["one step", "many steps"]),

@@ -88,7 +88,7 @@ WRONG_Q6 = slipped(
         ("by its name", '("device", here.device)', '("device", here.name)',
          ["functions of one device"]),
         ("functions of a device always", '("alone", each.name)', '("device", each.device)',
-         ["any tree"]),
+         ["functions that isolate"]),
         ("VFs with their PF", '("alone", each.name)', '("alone", each.pf or each.name)', ["VFs"]),
         ("VFs are not in it", "    for each in functions:\n        key",
          '    for each in functions:\n        if each.kind == "vf":\n            continue\n'

@@ -122,7 +122,7 @@ def _all_registers(twins: _Twins) -> Difference | None:
 def _any_access(answer: Answer, rng: Random) -> Difference | None:
     """A long run of accesses at random, half of them within the registers."""
     twins = _Twins(answer)
-    for _ in range(400):
+    for _ in range(250):
         size, offset = rng.choice((1, 2, 4)), rng.randrange(0x14)
         value = rng.getrandbits(8 * size)
         if found := twins.step(rng.choice(("read", "write")), offset, size, value):
@@ -172,8 +172,8 @@ DEVICE = Task(
         Case("any accesses", _any_access),
     ),
     hints=(
-        "Do one register at a time: ID first, read only, size 4 only. Run the check after each "
-        "step; its cases come in that order.",
+        "Do one register at a time: ID first, and at first only its reads of 4 bytes. Run the "
+        "check after each step; its cases come in that order.",
         "Sizes and odd offsets need no cases of their own if you work in bytes: a read is made of "
         "size bytes, each found by its own offset, the lowest address in the lowest bits.",
         "Keep the 16 bytes in a bytearray. For a write, first change each byte by the rule of task "

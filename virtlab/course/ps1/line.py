@@ -101,7 +101,7 @@ def _frame(*lines: tuple[int, str, int]) -> Run:
 
 
 def _any_line(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(10):
+    for _ in range(7):
         baud = 115200 // rng.choice((1, 2, 3, 6, 12, 96, 384, 1047, rng.randrange(2, 1152)))
         line = (baud, rng.randrange(5, 9), rng.choice("NOE"), rng.randrange(1, 3))
         done = _LineSet(answer, line, lcr=rng.randrange(0x40))

@@ -68,7 +68,7 @@ def _prints(text: str, divisor: int = 1, busy: str = "", typed: str = "") -> Run
 
 
 def _any_text(answer: Answer, rng: Random) -> Difference | None:
-    text = "".join(chr(rng.randrange(0x20, 0x7F)) for _ in range(rng.randrange(10, 20)))
+    text = "".join(chr(rng.randrange(0x20, 0x7F)) for _ in range(rng.randrange(8, 14)))
     return _print(answer, text, divisor=rng.choice((1, 2)), busy=rng.choice(("", "ab")))
 
 
@@ -85,7 +85,7 @@ PRINT = Task(
         Case("one character", _prints("A")),
         Case("an empty text", _prints("")),
         Case("a line", _prints("Hello, port space!\n"), costs=True),
-        Case("a slow line", _prints("slow", divisor=12)),
+        Case("a slow line", _prints("slow", divisor=6)),
         Case("the UART is busy", _prints("me too", busy="ab")),
         Case("a character has come in", _prints("in and out", typed="x")),
         Case("any text", _any_text),

@@ -14,7 +14,7 @@ from virtlab.course.answers import Answer
 from virtlab.course.ps2.traffic import Packet, Traffic, board_traffic, random_traffic
 from virtlab.course.tasks import Case, Difference, Run, Task, compare, same, shown
 
-LOOK_CLASS = "memory writes and messages are posted, all other requests are not (PCIe 3.0, 2.1.1)"
+LOOK_CLASS = "only memory writes and messages are posted requests (PCI Express 3.0, 2.1.1)"
 LOOK_ID = "requester and tag together are the transaction's name (PCI Express 3.0, 2.2.6.2)"
 LOOK_LAST = "the last one: Cpl, or Byte Count equal to its own length (PCI Express 3.0, 2.2.9)"
 LOOK_NOBODY = "an unexpected completion belongs to no request (PCI Express 3.0, 2.3.2)"

@@ -190,7 +190,7 @@ def _stale(answer: Answer, rng: Random) -> Difference | None:
 
 def _any_tree(topology: Topology) -> Run:
     def run(answer: Answer, rng: Random) -> Difference | None:
-        for _ in range(3):
+        for _ in range(2):
             board = Board(topology)
             grow(board.bus, rng, 3, itertools.count(1))
             if found := _scan(answer, board):

@@ -142,7 +142,7 @@ def _any_bars(rng: Random) -> Bars:
 
 
 def _any_card(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(12):
+    for _ in range(8):
         bars = _any_bars(rng)
         upper = [index + 1 for index, bar in bars.items() if bar[2] == 64]
         index = rng.choice([index for index in range(6) if index not in upper])
@@ -179,8 +179,9 @@ SIZE_BAR = Task(
         "Write all ones to the BAR and read it back. The card keeps its type bits and the address "
         "bits that it can compare; the rest reads 0. Look at the binary number that comes back.",
         "Bit 0 tells ports from memory. Then mask the type bits off (two of them for ports, four "
-        "for memory). If nothing is left, there is no BAR. The lowest bit that is set in x is "
-        "x & -x. Save COMMAND and the BAR before you change them.",
+        "for memory). The lowest bit that is set in x is x & -x. If no bit is left, there is no "
+        "BAR; but a BAR of 64 bits has an upper half, so ask that of the whole number. Save "
+        "COMMAND and the BAR before you change them.",
         "Work on one number: a second helper can write all ones to one register, read it, write "
         "the old value back. Call it for the lower half; if bits 2:1 are 2, call it for the upper "
         "half too and put that 32 bits up. COMMAND has 2 bytes: an access of 4 writes STATUS as "

@@ -142,7 +142,7 @@ def _any_guest(answer: Answer, rng: Random) -> Difference | None:
         places = [*FUNCTIONS, (rng.randrange(256), rng.randrange(32), rng.randrange(8))]
         functions = {place: function(n, seed=rng.randrange(99)) for n, place in enumerate(places)}
         pair = _Pair(answer, functions, {**ITEMS, rng.randrange(1 << 16): rng.randbytes(5)})
-        for _ in range(150):
+        for _ in range(80):
             if found := pair.step(_any_step(rng, [*places, (1, 1, 1)])):
                 return found
     return None
@@ -169,7 +169,7 @@ def _any_step(rng: Random, places: list[tuple[int, int, int]]) -> Step:
 def _flood(answer: Answer, rng: Random) -> Difference | None:
     """A guest that writes and never reads; what waits is bounded, and the first come first."""
     pair = _Pair(answer)
-    writes = [_out(DATA, 0xF2)] * 6 + [_out(DATA, rng.choice((0xF2, 0xFF))) for _ in range(200)]
+    writes = [_out(DATA, 0xF2)] * 6 + [_out(DATA, rng.choice((0xF2, 0xFF))) for _ in range(100)]
     return first(pair.step(step) for step in [*writes, *_drain(20)])
 
 

@@ -137,7 +137,7 @@ def _cut(answer: Answer, rng: Random) -> Difference | None:
 
 
 def _any_move(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(150):
+    for _ in range(90):
         move, registers = any_move(rng), [rng.getrandbits(32) for _ in range(8)]
         value, after = rng.getrandbits(32), rng.randbytes(rng.randrange(6))
         if found := _move(answer, move, registers, value, after):
@@ -150,7 +150,7 @@ KNOWN = (0x88, 0x89, 0x8A, 0x8B, 0xC6, 0xC7, 0x66, 0x0F)
 
 def _hostile(answer: Answer, rng: Random) -> Difference | None:
     """Other opcodes with all that follows, and register forms."""
-    for _ in range(60):
+    for _ in range(40):
         opcode = rng.choice([byte for byte in range(256) if byte not in KNOWN])
         prefix = rng.choice((b"", b"\x66"))
         wrong = prefix + bytes([opcode]) + rng.randbytes(rng.randrange(14))

@@ -139,7 +139,7 @@ SPOIL = (
 
 
 def _any_tree(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(12):
+    for _ in range(8):
         tree = Tree()
         gpas = []
         for _ in range(4):

@@ -190,7 +190,7 @@ def _hostile(answer: Answer, rng: Random) -> Difference | None:
     """Numbers that no driver has."""
     guest = _Guest(answer, [(100, 4), (50, 6)])
     numbers = (0, 1, 9, 10, 11, 400, (1 << 28) - 1, 1 << 32, (1 << 64) - 1, BIG)
-    for _ in range(60):
+    for _ in range(40):
         sector, count = rng.choice(numbers), rng.choice(numbers)
         if found := guest.read(sector, count) or guest.write(sector, min(count, 12)):
             return found

@@ -93,7 +93,7 @@ def _hostile(answer: Answer, rng: Random) -> Difference | None:
     """Lengths and addresses that no driver has, and tables of random bytes."""
     frames = scattered(rng)
     sizes = (0, 1, 0x1000, 0x2_0000, 0x2_0001, 1 << 32, 1 << 60)
-    for _ in range(12):
+    for _ in range(8):
         pieces = [
             (rng.choice((0, 0x1FFF, 0x13_FFFF, 1 << 63)), rng.choice(sizes)) for _ in range(3)
         ]

@@ -35,7 +35,7 @@ def _asks(*asked: tuple[int, int, int]) -> Run:
 
 
 def _any_event(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(200):
+    for _ in range(120):
         old = rng.getrandbits(16)
         new = (old + rng.choice((0, 1, 2, rng.randrange(300), rng.getrandbits(16)))) & 0xFFFF
         event = (rng.choice((old, new)) + rng.randrange(-2, 3)) & 0xFFFF
@@ -107,7 +107,7 @@ def _interrupts(*asked: Ask) -> Run:
 
 
 def _any_question(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(60):
+    for _ in range(40):
         old = rng.choice((0, 65530, rng.randrange(1 << 18)))
         new = old + rng.choice((0, 1, 1, rng.randrange(40)))
         event = (rng.choice((old, new)) + rng.randrange(-3, 4)) & 0xFFFF
@@ -153,6 +153,10 @@ EVENT = Task(
         Case("one step", _asks((4, 5, 4), (5, 5, 4), (3, 5, 4))),
         Case(
             "many steps", _asks((10, 20, 10), (15, 20, 10), (19, 20, 10), (20, 20, 10), (9, 20, 10))
+        ),
+        Case(
+            "more than half a circle",
+            _asks((0x8004, 5, 4), (0x8004, 0x9004, 4), (0x0004, 0x9004, 4)),
         ),
         Case("no step", _asks((7, 7, 7), (6, 7, 7))),
         Case(

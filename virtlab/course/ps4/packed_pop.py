@@ -101,7 +101,7 @@ def _full_again(ring: Ring) -> None:
 
 
 def _any_driver(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(8):
+    for _ in range(5):
         size = rng.randrange(1, 12)
         ring = Ring(answer, size, rng.randrange(4 * size))
         for _ in range(20):
@@ -138,7 +138,7 @@ def any_list(rng: Random, room: int) -> list[Piece]:
 
 
 def _hostile(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(60):
+    for _ in range(40):
         size = rng.randrange(1, 7)
         ring = Ring(answer, size, rng.randrange(3 * size))
         held = rng.randrange(size + 1)

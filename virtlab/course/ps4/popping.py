@@ -63,7 +63,7 @@ def _returns(answer: Answer, rng: Random) -> Difference | None:
 
 
 def _any_guest(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(25):
+    for _ in range(15):
         size = 1 << rng.randrange(6)
         start = rng.choice((0, 65535, rng.randrange(1 << 18)))
         in_flight = min(rng.randrange(size + 1), start)

@@ -41,7 +41,7 @@ def _gets(
 
 
 def _any_pushes(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(10):
+    for _ in range(6):
         size = 1 << rng.randrange(7)
         pusher = Pusher(answer, size, rng.choice((0, 65534, rng.randrange(1 << 20))), 20)
         for _ in range(5):
@@ -61,7 +61,7 @@ def any_chains(rng: Random, size: int) -> Chains:
 
 
 def _any_gets(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(30):
+    for _ in range(20):
         size = 1 << rng.randrange(6)
         chains = any_chains(rng, size)
         getter = Getter(answer, size, rng.choice((0, 65533, rng.randrange(1 << 20))), chains)

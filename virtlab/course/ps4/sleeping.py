@@ -202,7 +202,7 @@ def interleaved(event_idx: bool) -> Run:
 
 def any_sleep(answer: Answer, rng: Random) -> Difference | None:
     """Many naps of one driver."""
-    for _ in range(15):
+    for _ in range(9):
         size = 1 << rng.randrange(2, 5)
         driver = Sleeper(
             answer, rng.random() < 0.6, rng.choice((0, 65530, rng.getrandbits(18))), size

@@ -165,8 +165,8 @@ def ratio(
         if way is not None:
             there = min(there, _timed(clock, way, right)[0])
         best = fast - min(there, slow / RATIO, 7 * fast / 8) if way else fast
-        spent = time.thread_time() - begin + (clock() - away if way else 0.0)
-        if best * goal <= slow or spent > (2 * PATIENCE if way else PATIENCE) or _hopeless(number, best * goal / slow):
+        late = time.thread_time() - begin > PATIENCE or (way and clock() - away > PATIENCE)
+        if best * goal <= slow or late or _hopeless(number, best * goal / slow):
             break
     return slow / best, best, None
 

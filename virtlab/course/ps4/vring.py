@@ -89,7 +89,7 @@ def _layouts(*asked: tuple[int, int, int]) -> Run:
 
 
 def _any_layout(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(60):
+    for _ in range(40):
         align = 1 << rng.randrange(2, 13)
         base = 16 * rng.randrange(1 << 20)
         if found := _layout(answer, base, 1 << rng.randrange(16), align):
@@ -173,7 +173,7 @@ def _finds(
 
 
 def _any_device(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(20):
+    for _ in range(12):
         sizes = [rng.choice((0, 1 << rng.randrange(16))) for _ in range(4)]
         frames = {n: rng.randrange(1, 99) for n in range(4) if sizes[n] and rng.random() < 0.3}
         gpa = PAGE * rng.randrange(1, 1 << 32)

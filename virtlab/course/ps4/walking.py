@@ -118,7 +118,7 @@ def _both(*runs: Run) -> Run:
 
 
 def _good(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(40):
+    for _ in range(25):
         ram = memory_with([], [])
         size = 1 << rng.randrange(8)
         head = any_chain(rng, ram, TABLE, size)
@@ -128,7 +128,7 @@ def _good(answer: Answer, rng: Random) -> Difference | None:
 
 
 def _hostile(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(150):
+    for _ in range(80):
         size = 1 << rng.randrange(5)
         main = [any_descriptor(rng, RAM, size) for _ in range(size)]
         inner = [any_descriptor(rng, RAM, size) for _ in range(rng.randrange(1, 6))]

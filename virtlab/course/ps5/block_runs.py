@@ -152,7 +152,7 @@ def _random(rng: Random, kind: int, sectors: int) -> Request:
 
 def any_request(answer: Answer, rng: Random) -> Difference | None:
     """Requests that a driver makes, to six disks."""
-    for _ in range(6):
+    for _ in range(4):
         sectors = rng.randrange(4, 30)
         backend = Backend(answer, sectors, name=rng.choice((b"", b"a disk", b"x" * 20)))
         kinds = [rng.choice((IN, IN, OUT, OUT, FLUSH, GET_ID)) for _ in range(6)]
@@ -180,7 +180,7 @@ def _spoiled(rng: Random, sectors: int) -> Request:
 
 def hostile(answer: Answer, rng: Random) -> Difference | None:
     """Requests of which most are spoiled, to disks of which some fail."""
-    for _ in range(8):
+    for _ in range(5):
         sectors = rng.randrange(4, 30)
         fails = rng.choice(((), (), (), ("read",), ("write", "flush")))
         backend = Backend(answer, sectors, rng.random() < 0.2, fails)

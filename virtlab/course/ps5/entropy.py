@@ -61,7 +61,7 @@ def _any_plan(rng: Random) -> Plan:
 
 
 def _any_device(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(8):
+    for _ in range(5):
         count, size = rng.randrange(1, 9), rng.choice((1, 7, 64, 100))
         bench = Bench(answer, rng, count, size, _any_plan(rng), 1 << rng.randrange(1, 5))
         if found := first(bench.read(rng.randrange(3 * count * min(size, 12))) for _ in range(2)):

@@ -45,7 +45,7 @@ OTHERS = (*range(24), *range(50, 64))
 
 
 def _any_device(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(15):
+    for _ in range(10):
         share = rng.choice((0.1, 0.5, 0.9))
         offered, understood = _some(rng, OTHERS, share), _some(rng, OTHERS, rng.random())
         needs = {
@@ -67,7 +67,7 @@ def _any_device(answer: Answer, rng: Random) -> Difference | None:
 
 
 def _any_queues(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(12):
+    for _ in range(8):
         count = rng.randrange(1, 5)
         sizes = tuple(1 << rng.randrange(9) for _ in range(count))
         places: list[Place] = []

@@ -89,7 +89,7 @@ def _short(written: int) -> Callable[[Receipts], None]:
 
 
 def _any_packets(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(9):
+    for _ in range(6):
         receipts = Receipts(answer)
         for _ in range(rng.randrange(1, 5)):
             _use_any(rng, receipts)

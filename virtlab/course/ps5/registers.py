@@ -66,7 +66,7 @@ def _two_devices(answer: Answer, rng: Random) -> Difference | None:
 
 
 def _any_accesses(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(3):
+    for _ in range(2):
         pair = Pair(answer)
         for _ in range(60):
             offset, size = rng.choice((0, 4, 4, rng.randrange(12))), rng.choice((1, 2, 4, 4, 8))

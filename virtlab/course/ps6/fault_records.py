@@ -118,7 +118,7 @@ def _at_each_access(
 
 
 def _any_faults(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(7):
+    for _ in range(5):
         records = rng.randrange(1, 9)
         bench = Bench(answer, rng, records, rng.choice((FAULT_OFFSET, FAULT_OFFSET, 0x400, 0x3F0)))
         bench.turn(rng.randrange(records + 1))

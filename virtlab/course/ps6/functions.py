@@ -146,7 +146,7 @@ def _any_paper(rng: Random) -> Paper:
 
 
 def _any(answer: Answer, rng: Random) -> Difference | None:
-    for _ in range(25):
+    for _ in range(16):
         paper = _any_paper(rng)
         if found := _list(answer, paper) or _room(answer, paper):
             return found

@@ -61,6 +61,17 @@ def groups_of(*shapes: Shape) -> Run:
     return run
 
 
+def closed_groups_of(shape: Shape) -> Run:
+    """Ask for the groups of this board, if the functions of each device isolate too."""
+
+    def run(answer: Answer, rng: Random) -> Difference | None:
+        functions, _ = listing(shape)
+        other = [_change(each, set(), {each.device}) for each in functions]
+        return _groups(answer, other, together(other))
+
+    return run
+
+
 def _groups(answer: Answer, functions: Sequence[Function], groups: Groups) -> Difference | None:
     answer.given = told(functions)
     yours = answer.call("iommu_groups", list(functions))
@@ -217,7 +228,7 @@ def any_groups(answer: Answer, rng: Random) -> Difference | None:
     """A real board, then the same tree with some changes."""
     functions, groups = listing(any_shape(rng))
     found = _groups(answer, functions, groups)
-    for _ in range(20):
+    for _ in range(12):
         other = _switched(rng, functions)
         found = found or _groups(answer, other, together(other))
     return found
@@ -227,7 +238,7 @@ def any_plan(answer: Answer, rng: Random) -> Difference | None:
     """Many wishes, on a tree with some changes."""
     shape = any_shape(rng)
     functions, _ = listing(shape)
-    for _ in range(25):
+    for _ in range(14):
         other = tuple(_switched(rng, functions))
         vms = any_vms(rng, other)
         if found := _plan(answer, shape, other, together(other), vms):

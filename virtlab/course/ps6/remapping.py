@@ -236,9 +236,9 @@ REMAP = Task(
         "Begin with the message: which bit tells the two formats apart? In the new one, build the "
         "index, and compare it with the size of the table. Only then look at memory, one time, "
         "and make one int of the 16 bytes.",
-        "Ask the questions in the order of the reason codes, but for 0x23, which comes before "
-        "0x22. Each is an early return. A mask of all reserved bits is one number for each form; "
-        "without EIME the form for the APICs has some more.",
+        "Ask the questions in the order of the table, which is not that of the numbers: 0x25 is "
+        "the first, and 0x23 comes before 0x22. Each is an early return. A mask of all reserved "
+        "bits is one number for each form; without EIME the form for the APICs has some more.",
         "mask(hi, lo) = (2 << hi) - (1 << lo) makes the masks readable. For SVT 1, an exclusive or "
         "shows the bits that differ; take away those that SQ lets differ, and 0 is left if the "
         "message may pass. The descriptor's address has its low half from bits 63:38: shift them "

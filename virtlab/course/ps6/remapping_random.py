@@ -70,7 +70,7 @@ def _any_message(rng: Random, entries: int) -> tuple[Msi, int]:
 
 def any_entry(answer: Answer, rng: Random) -> Difference | None:
     """Entries as software writes them, some with one bit changed, and messages of all kinds."""
-    for _ in range(60):
+    for _ in range(36):
         eime = rng.random() < 0.4
         exponent = rng.randrange(9)
         msi, index = _any_message(rng, 2 << exponent)
@@ -89,7 +89,7 @@ def any_entry(answer: Answer, rng: Random) -> Difference | None:
 
 def hostile(answer: Answer, rng: Random) -> Difference | None:
     """Entries of random bits, tables anywhere, messages of random bits."""
-    for _ in range(40):
+    for _ in range(25):
         one = rng.getrandbits(128) & rng.getrandbits(128) | 1
         one &= ~rng.choice((0, RESERVED, RESERVED | WIDE_ONLY, RESERVED_POSTED))
         msi = Msi(0xFEE0_0010 | rng.getrandbits(13) << 5, rng.getrandbits(rng.choice((4, 32))))

@@ -9,7 +9,7 @@ answer gets bytes; nothing of the library's decoding helps it.
 The rule that keeps it simple: an ask has one entry that matters. What lies around it says by its
 vector that it was taken.
 
-Source: VT-d 5.10, 5.1 (remapping), 9.10 and 9.11 (the entries), 10.4.29 (IRTA).
+Source: VT-d 3.0, 5.1 (remapping), 9.10 and 9.11 (the entries), 10.4.29 (IRTA).
 """
 
 from __future__ import annotations

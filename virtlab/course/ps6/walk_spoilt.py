@@ -153,7 +153,7 @@ SPOIL = (R, W, RW, PS, 1 << 2, 1 << 9, 1 << 11, 1 << 12, 1 << 21, 1 << 30, 1 << 
 
 def any_tables(answer: Answer, rng: Random) -> Difference | None:
     """Sound tables by chance, with a few bits spoilt."""
-    for _ in range(12):
+    for _ in range(8):
         levels = rng.choice((3, 4, 5))
         tables = Tables(levels)
         iovas = []
@@ -173,7 +173,7 @@ def any_tables(answer: Answer, rng: Random) -> Difference | None:
 
 def hostile(answer: Answer, rng: Random) -> Difference | None:
     """Memory full of entries by chance, most of which lead on to other such tables."""
-    for _ in range(6):
+    for _ in range(4):
         tables = Tables(rng.choice((3, 4, 5)), rng.randrange(TABLES) * PAGE)
         odd = (0, 0, 0, 0, 0, 0, PS, 1 << 11, 1 << 46, 1 << 63, R, 0x678)
         entries = [

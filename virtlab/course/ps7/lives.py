@@ -168,7 +168,7 @@ def killed_at_start(
 
 def any_life(answer: Answer, rng: Random) -> Difference | None:
     """Many processes on one ring, each killed somewhere."""
-    for _ in range(4):
+    for _ in range(3):
         size = 1 << rng.randrange(1, 5)
         life = noted(answer, rng.choice((0, 65_533, rng.getrandbits(16))), size=size)
         for _ in range(4):
@@ -192,7 +192,7 @@ def any_life(answer: Answer, rng: Random) -> Difference | None:
 
 def any_notes(answer: Answer, rng: Random) -> Difference | None:
     """Notes that anybody may have written."""
-    for _ in range(25):
+    for _ in range(16):
         size = 1 << rng.randrange(1, 6)
         heads = rng.sample(range(size), rng.randrange(size + 1))
         cut = rng.randrange(len(heads) + 1)

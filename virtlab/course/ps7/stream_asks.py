@@ -154,7 +154,7 @@ def byte_by_byte(answer: Answer, rng: Random) -> Difference | None:
 
 def any_stream(answer: Answer, rng: Random) -> Difference | None:
     """Streams of good messages in pieces; some end in what is none."""
-    for _ in range(15):
+    for _ in range(10):
         stream = b""
         for _ in range(rng.randrange(1, 5)):
             payload = rng.randbytes(rng.choice((0, 8, 8, 40, MAX_PAYLOAD)))
@@ -229,7 +229,7 @@ def replies(*asks: Ask) -> Run:
 
 def any_reply(answer: Answer, rng: Random) -> Difference | None:
     """Messages, handlers and agreements by chance."""
-    for _ in range(80):
+    for _ in range(50):
         request = rng.choice(list(REQUESTS))
         flags = VERSION | rng.choice((0, 0, NEED_REPLY, NEED_REPLY, REPLY, 0xF0, 0xF8))
         payload = rng.randbytes(rng.choice((0, 8, 40)))

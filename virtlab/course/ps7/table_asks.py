@@ -210,7 +210,7 @@ def ends_of(rows: list[Region]) -> list[int]:
 
 def any_table(answer: Answer, rng: Random) -> Difference | None:
     """Tables of which some are spoilt."""
-    for _ in range(60):
+    for _ in range(40):
         rows = any_rows(rng, rng.randrange(1, 9))
         sizes = ends_of(rows)
         n = rng.randrange(len(rows))
@@ -237,7 +237,7 @@ def any_table(answer: Answer, rng: Random) -> Difference | None:
 
 def any_place(answer: Answer, rng: Random) -> Difference | None:
     """Rings and buffers, inside and across."""
-    for _ in range(60):
+    for _ in range(40):
         rows = any_rows(rng, rng.randrange(1, 9))
         guest, size, user, _ = rng.choice(rows)
         inside = rng.choice((0, size - 1, size, rng.randrange(size)))

@@ -73,7 +73,7 @@ def hostile(answer: Answer, rng: Random) -> Difference | None:
     """Requests that ask for what cannot be, between good ones."""
     front = FrontEnd(answer)
     found = front.start(size=64)
-    for _ in range(12):
+    for _ in range(8):
         sectors = front.disk.sectors
         at = rng.choice((0, sectors - 1, sectors, 1 << 55, rng.getrandbits(64)))
         asked = [

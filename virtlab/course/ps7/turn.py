@@ -117,7 +117,7 @@ def _endless(answer: Answer, rng: Random) -> Difference | None:
 
 
 def _any_turn(answer: Answer, rng: Random) -> Difference | None:
-    return first(any_bench(answer, rng).turn() for _ in range(40))
+    return first(any_bench(answer, rng).turn() for _ in range(24))
 
 
 TURN = Task(
