@@ -160,7 +160,8 @@ def test_the_byte_counts_bytes_not_characters(tmp_path):
 @pytest.mark.parametrize(
     ("raw", "byte", "why"),
     [
-        (b"", 0, "not JSON"),
+        (b"", 0, "the file is empty"),
+        (b"\xef\xbb\xbf \n", 0, "the file is empty"),
         (b"# A title\n", 0, "not JSON"),
         (b'{"cells": []} x', 14, "not JSON"),
         (b"\x89PNG\r\n", 0, "not UTF-8"),
@@ -168,6 +169,9 @@ def test_the_byte_counts_bytes_not_characters(tmp_path):
         (b"[]", 0, "without a list of cells"),
         (b'{"cells": 3}', 0, "without a list of cells"),
         (b'{"cells": [], "nbformat": 3}', 0, "format 3, not 4"),
+        (b'{"worksheets": [], "nbformat": 3}', 0, "format 3, not 4: save it in Jupyter again"),
+        (b'{"cells": []}', 0, "format None, not 4"),
+        (b'{"nbformat": 4}', 0, "without a list of cells"),
         (b'{"cells": [7], "nbformat": 4}', 0, "cell 1 has no source"),
         (b'{"nbformat": 4, "cells": [{"source": [1], "cell_type": "code"}]}', 0, "cell 1 has no"),
         (b'{"cells": [{"source": ""}], "nbformat": 4}', 0, "no type"),

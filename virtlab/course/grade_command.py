@@ -1,23 +1,25 @@
 """``virtlab grade SUBMISSIONS``: a class's notebooks, graded in sandboxes, in order.
 
+    look       can every output be written              grading/places.py
     find       whose notebook, which problem set        grading/submissions.py
     grade      each in a sandboxed child, side by side  grading/{grader,worker,pool,cluster}.py
     keep       a journal, so that a stop loses nothing  grading/journal.py
     write      CSV, JSON, Gradescope, pages, gradebook  grading/{tables,gradescope,feedback,...}.py
 
-The idea: the command reads options, calls these four, and says what a person must look at.
+The idea: the command reads options, calls these five, and says what a person must look at.
 
 The rule that keeps it simple: what goes to standard output is what was asked for with `-`. All
 else that it says goes to standard error.
 
-Exit status: 0 all graded, whatever the grades; 1 something could not be placed or graded (it is
-named, and the rest is written all the same); 2 a wrong command line.
+Exit status: 0 all graded, whatever the grades; 1 something could not be placed, graded or written
+(it is named, and the rest is written all the same); 2 a wrong command line.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import functools
 import secrets
 import sys
@@ -93,18 +95,40 @@ def _positive(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Grade a class: 0 if every notebook was graded, else 1."""
-    from virtlab.course.grading import outputs, submissions
+    """Grade a class: 0 if every notebook was graded and every output written, else 1."""
+    from virtlab.course.grading import outputs, places, stopping, submissions
 
-    course = _course(options)
-    found, unplaced = submissions.find(options.submissions, course, options.student)
-    found = _chosen(found, course, options)
-    journal = _journal_path(options)
-    setup = _setup(options, course, journal)
     start = time.monotonic()
-    grades = _grade(options, found, unplaced, setup, journal)
-    outputs.write(grades, course, options)
-    return outputs.summarise(grades, time.monotonic() - start, options.quiet, sys.stderr)
+    students = outputs.roster(options.roster)
+    written = places.look(options)
+    course = _course(options)
+    path = _journal_path(options)
+    ours = {place.path.resolve() for place in written} | ({path.resolve()} if path else set())
+    found, unplaced = submissions.find(options.submissions, course, options.student, ours)
+    found = _chosen(found, course, options)
+    if not found and not options.gradescope:
+        outputs.name([f"not placed: {file}: {why}" for file, why in unplaced], sys.stderr)
+        raise CommandError(f"{options.submissions}: there is no notebook to grade")
+    places.look_below(written, found)
+    setup = _setup(options, course, path)
+    with stopping.as_ctrl_c(), _journal(options, path, setup) as journal:
+        grades = _grade(options, found, unplaced, setup, journal)
+        try:
+            failed = outputs.write(grades, course, options, students)
+        except KeyboardInterrupt:
+            failed = ["stopped while the outputs were written"]
+    status = outputs.summarise(grades, time.monotonic() - start, options.quiet, sys.stderr)
+    return _said(failed, path) or status
+
+
+def _said(failed: Sequence[str], path: Path | None) -> int:
+    """Say what could not be written, and how it still can; 1 if there is something."""
+    for line in failed:
+        print(f"virtlab grade: not written: {line}", file=sys.stderr)
+    if failed and path:
+        how = "the same command with --resume writes the rest and grades nothing again"
+        print(f"virtlab grade: all results are in {path}: {how}", file=sys.stderr)
+    return int(bool(failed))
 
 
 def _course(options: argparse.Namespace) -> Course:
@@ -126,17 +150,20 @@ def _chosen(
     students = {each.student for each in found}
     for name in options.only:
         if name not in students:
-            raise CommandError(f"no notebook of {name}; there are some of {_some(students)}")
+            raise CommandError(f"no notebook of {name}; there are some of {_some(students, name)}")
     wanted = [each for each in found if each.student in options.only or not options.only]
     if options.task:
         wanted = [each for each in wanted if course.sets[each.assignment].chosen]
     return wanted
 
 
-def _some(names: Iterable[str]) -> str:
-    """A few names, for a message."""
-    first, *rest = sorted(names) or ["nobody"]
-    return ", ".join([first, *rest[:3]]) + (" ..." if rest[3:] else "")
+def _some(names: Iterable[str], wanted: str) -> str:
+    """A few names, for a message: first those that are like the wanted one, or have it in them."""
+    every = sorted(names)
+    inside = [name for name in every if wanted.casefold() in name.casefold()]
+    near = difflib.get_close_matches(wanted, every, 4, 0.5)
+    every = list(dict.fromkeys([*inside, *near, *every])) or ["nobody"]
+    return ", ".join(every[:4]) + (" ..." if every[4:] else "")
 
 
 def _setup(options: argparse.Namespace, course: Course, journal: Path | None) -> Setup:
@@ -161,12 +188,13 @@ def _setup(options: argparse.Namespace, course: Course, journal: Path | None) ->
 
 
 def _journal_path(options: argparse.Namespace) -> Path | None:
-    """Where the journal lies: beside the table, or else beside the JSON."""
+    """Where the journal lies: beside the first file that is written, or the pages' folder."""
     from virtlab.course.grading.journal import path_of
+    from virtlab.course.grading.places import places
 
-    for output in (options.out, options.json):
-        if output and str(output) != "-":
-            return path_of(output)
+    for place in places(options):
+        if place.option not in ("gradebook", "gradescope", "autograded"):
+            return path_of(place.path)
     if options.resume:
         raise CommandError("--resume needs --out FILE: the journal lies beside it")
     return None
@@ -177,20 +205,24 @@ def _grade(
     found: Sequence[Submission],
     unplaced: Sequence[Unplaced],
     setup: Setup,
-    path: Path | None,
+    journal: Journal | None,
 ) -> Grades:
-    """Grade what was found, with a journal and a bar; Ctrl-C ends it and keeps what is done."""
+    """Grade what was found, with a bar; Ctrl-C ends it, and what is done is in the journal."""
     from virtlab.course.grading.batch import Batch
     from virtlab.course.grading.progress import Progress
 
     with Progress(len(found), sys.stderr, options.quiet) as progress:
         batch = Batch(found, unplaced, setup, _spread(options), progress.step)
         try:
-            with _journal(options, path, setup) as journal:
-                return batch.grade(journal)
+            return batch.grade(journal)
         except KeyboardInterrupt:
             done = f"stopped after {progress.done} of {len(found)}"
-            raise CommandError(f"{done}; --resume goes on from there" if path else done) from None
+        except OSError as error:
+            if journal is None or error.filename != str(journal.path):
+                raise
+            why = f"{error.filename}: {error.strerror}"  # its disk is full, or gone
+            done = f"{why}: stopped after {progress.done} of {len(found)}"
+    raise CommandError(f"{done}; --resume goes on from there" if journal else done)
 
 
 def _spread(options: argparse.Namespace) -> Spread:

@@ -64,16 +64,20 @@ def read_notebook(path: str | PathLike[str]) -> list[Cell]:
     if len(raw) > MAX_BYTES:
         raise FileError(path, MAX_BYTES, f"a notebook has at most {MAX_BYTES} bytes")
     data = _parse(path, raw)
-    if not isinstance(data, dict) or not isinstance(data.get("cells"), list):
+    whole = isinstance(data, dict) and isinstance(data.get("cells"), list)
+    if (whole or (isinstance(data, dict) and "nbformat" in data)) and data.get("nbformat") != 4:
+        why = f"a notebook of format {data.get('nbformat')!r}, not 4: save it in Jupyter again"
+        raise FileError(path, 0, why)
+    if not whole:
         raise FileError(path, 0, "not a notebook: it is JSON, but without a list of cells")
-    if data.get("nbformat") != 4:
-        raise FileError(path, 0, f"a notebook of format {data.get('nbformat')!r}, not 4")
     return [_cell(path, number, cell) for number, cell in enumerate(data["cells"], 1)]
 
 
 def _parse(path: str | PathLike[str], raw: bytes) -> Any:
     lead = len(BOM_UTF8) if raw.startswith(BOM_UTF8) else 0  # some editors put it there
     raw = raw[lead:]
+    if not raw.strip():
+        raise FileError(path, 0, "not a notebook: the file is empty")
     try:
         text = raw.decode("utf-8")
         return json.loads(text)
@@ -82,7 +86,7 @@ def _parse(path: str | PathLike[str], raw: bytes) -> Any:
     except json.JSONDecodeError as error:
         byte = len(text[: error.pos].encode())
         cut = byte >= len(raw.rstrip()) or "Unterminated" in error.msg
-        why = "the notebook is cut off" if raw.strip() and cut else "not a notebook, not JSON"
+        why = "the notebook is cut off" if cut else "not a notebook, not JSON"
         raise FileError(path, lead + (len(raw) if cut else byte), f"{why}: {error.msg}") from None
     except RecursionError:
         raise FileError(path, 0, "not a notebook: nested too deep") from None

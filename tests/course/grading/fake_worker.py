@@ -12,8 +12,9 @@ import time
 DONE = {"assignment": "ps01", "file": "", "digest": "", "tasks": [], "flaws": [], "errors": []}
 
 
-def answer(student):
-    """What the worker says of a student, if it says something."""
+def answer(data):
+    """What the worker says of a submission, if it says something."""
+    student = data["student"]
     if student.startswith("dies"):
         os.kill(os.getpid(), signal.SIGKILL)
     if student.startswith("exits"):
@@ -27,7 +28,8 @@ def answer(student):
         return "nonsense"
     if student.startswith("fails"):
         return json.dumps({"failed": "KeyError: 7"})
-    return json.dumps({"result": {**DONE, "student": student, "refused": ""}})
+    which = {name: data[name] for name in ("student", "file", "digest")}
+    return json.dumps({"result": {**DONE, **which, "refused": ""}})
 
 
 def main():
@@ -39,7 +41,7 @@ def main():
             continue
         with open(sys.argv[1], "a") as log:
             log.write(f"{data['student']}\n")
-        print(answer(data["student"]), flush=True)
+        print(answer(data), flush=True)
 
 
 if __name__ == "__main__":

@@ -25,14 +25,17 @@ def test_a_cell_loses_jupyters_lines_only_where_it_must():
     assert cells.plain(percent) == percent
 
 
+LONG = "raise KeyError('x' * 999)"
+
+
 @pytest.mark.parametrize(
     ("source", "error"),
     [
         ("display(1); x = 2", ""),
-        ("x =", "SyntaxError: invalid syntax"),
-        ("raise SystemExit", "SystemExit"),
-        ("1 / 0", "ZeroDivisionError: division by zero"),
-        ("raise KeyError('x' * 999)", "KeyError: '" + "x" * 289),
+        ("x =", "SyntaxError: invalid syntax, in line 1: x ="),
+        ("raise SystemExit", "SystemExit, in line 1: raise SystemExit"),
+        ("1 / 0", "ZeroDivisionError: division by zero, in line 1: 1 / 0"),
+        (LONG, "KeyError: '" + "x" * 239 + f", in line 1: {LONG}"),
         ("x = '\\0'.join('ab')", ""),
     ],
 )

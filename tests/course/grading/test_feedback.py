@@ -74,7 +74,7 @@ def test_what_passes_has_nothing_to_go_on_with():
 
 def test_a_stub_is_told_so():
     said = task_of(page_of(stub("ps1.q2")), "ps1.q2")
-    assert "✗ not yet. 0 of" in said
+    assert "○ not attempted. 0 of" in said
     assert "you have not written" in said
 
 
@@ -208,10 +208,11 @@ def test_the_page_is_accessible():
 
 
 def test_how_a_task_went_is_said_in_words_too():
-    signs = {feedback_task.verdict(each)[0] for each in (full("ps1.q1"), stub("ps1.q1"))}
-    assert signs == {"✓", "✗"}
-    part = dataclasses.replace(stub("ps1.q1"), points=0.5)
-    assert feedback_task.verdict(part) == "◐ in part"
+    each = (full("ps1.q1"), wrong("ps1.q1"), stub("ps1.q1"))
+    signs = {feedback_task.verdict(result)[0] for result in each}
+    assert signs == {"✓", "◐", "○"}
+    none = dataclasses.replace(wrong("ps1.q1"), points=0.0)
+    assert feedback_task.verdict(none) == "✗ not yet"
 
 
 # -- files

@@ -154,6 +154,22 @@ def test_a_report_may_have_names_and_who_handed_in_nothing(grade, tmp_path):
     assert "eve" in (tmp_path / "class.html").read_text()
 
 
+def test_a_roster_is_read_as_spreadsheets_write_it(tmp_path):
+    (tmp_path / "class.csv").write_text("Student;mail\nAda  Byron_1;a@b\nZoe\u0308;z@b\n")
+    assert outputs.roster(tmp_path / "class.csv") == ["Ada Byron_1", "Zo\u00eb"]
+    (tmp_path / "class.csv").write_text('"' + "x" * 200_000)
+    with pytest.raises(FileError, match="not a roster: field larger than"):
+        outputs.roster(tmp_path / "class.csv")
+
+
+def test_a_roster_with_other_names_is_noticed(grade, tmp_path):
+    (tmp_path / "class.csv").write_text("Ada Byron\n")
+    said = "nobody of the roster handed in; the names of students here are as ada"
+    assert said in grade("--report", "class.html", "--roster", "class.csv")[2]
+    (tmp_path / "class.csv").write_text("ada\n")
+    assert said not in grade("--report", "class.html", "--roster", "class.csv")[2]
+
+
 def test_a_roster_that_is_no_text_is_named(tmp_path):
     (tmp_path / "class.xlsx").write_bytes(b"PK\xff")
     with pytest.raises(FileError, match="byte 2: not a roster"):
@@ -169,6 +185,54 @@ def test_only_a_student_is_graded(grade, work):
     assert sorted(work.asked) == ["ben ps01", "ben ps04"]
     status, _, err = grade("--only", "eve")
     assert (status, err) == (1, "virtlab grade: no notebook of eve; there are some of ada, ben\n")
+
+
+def test_a_student_who_is_not_there_is_told_those_who_are_like_it(grade):
+    for name in ("Ada Byron_17", "Adam_18", "zoe_19", "yan_20", "xi_21"):
+        (grade.folder / f"{name}_ps01.ipynb").write_bytes(PS01)
+    _, _, err = grade("--only", "byron")
+    assert "no notebook of byron; there are some of Ada Byron_17, " in err
+    _, _, err = grade("--only", "Adan_18")
+    assert "no notebook of Adan_18; there are some of Adam_18, " in err
+    assert err.endswith(" ...\n")
+
+
+def test_nothing_to_grade_is_said_and_no_table_is_replaced(grade, tmp_path):
+    grade("--out", "g.csv")
+    table = (tmp_path / "g.csv").read_text()
+    (tmp_path / "none" / "eve").mkdir(parents=True)
+    status, out, err = grade("--out", "g.csv", source="none")
+    assert (status, out) == (1, "")
+    assert err == (
+        "virtlab grade: not placed: eve/: a folder without a notebook\n"
+        "virtlab grade: none: there is no notebook to grade\n"
+    )
+    assert (tmp_path / "g.csv").read_text() == table
+    assert "there is no notebook to grade" in grade("--task", "ps7.q1")[2]
+
+
+def test_gradescope_is_told_that_there_is_nothing(grade, tmp_path):
+    (tmp_path / "none").mkdir()
+    grade("--gradescope", "gs", source="none")
+    assert "no notebook here" in (tmp_path / "gs" / "results.json").read_text()
+
+
+def test_a_notebook_of_another_set_is_graded_as_that_and_it_is_said(grade):
+    (grade.folder / "eve_ps04.ipynb").write_bytes(PS01)
+    status, _, err = grade("--quiet")
+    said = "eve_ps04.ipynb has the cells of ps01, and was graded as that"
+    assert (status, err) == (0, f"virtlab grade: {said}\n")
+
+
+def test_an_archive_is_not_unpacked_but_named(grade, tmp_path):
+    (tmp_path / "moodle.zip").write_bytes(b"PK")
+    status, _, err = grade(source="moodle.zip")
+    why = "moodle.zip: an archive: unpack it into a folder, and grade that"
+    assert (status, err) == (1, f"virtlab grade: {why}\n")
+    (grade.folder / "eve_17_assignsubmission_file_").mkdir()
+    (grade.folder / "eve_17_assignsubmission_file_" / "work.ZIP").write_bytes(b"PK")
+    _, _, err = grade()
+    assert "eve_17_assignsubmission_file_/work.ZIP: an archive: unpack it where it lies" in err
 
 
 def test_only_a_task_is_graded(grade, work):

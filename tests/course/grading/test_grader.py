@@ -156,7 +156,7 @@ def test_what_a_cell_raises_is_kept_and_costs_nothing(grade):
     data = answered("ps01", right("ps01"))
     data["cells"].insert(3, {"cell_type": "code", "metadata": {}, "source": "1 / 0"})
     result = grade(data)
-    assert result.errors == (CellError(4, "ZeroDivisionError: division by zero"),)
+    assert result.errors == (CellError(4, "ZeroDivisionError: division by zero, in line 1: 1 / 0"),)
     assert result.points == result.out_of
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.course.grading.reading import Seen
-from virtlab.course.grading import pages
+from virtlab.course.grading import pages, style
 from virtlab.show.palette import contrast
 
 
@@ -31,7 +31,7 @@ def test_markup_is_a_type_and_a_text_made_of_it_is_not():
     assert pages.tag("p", f"{inside}") == "<p>&lt;b&gt;x&lt;/b&gt;</p>"
 
 
-@pytest.mark.parametrize(("text", "ground"), pages.PAIRS)
+@pytest.mark.parametrize(("text", "ground"), style.PAIRS)
 def test_text_stands_out_from_its_background_light_and_dark(text, ground):
     assert contrast(text, ground) >= 4.5
 

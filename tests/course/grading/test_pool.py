@@ -159,7 +159,37 @@ def test_there_is_at_least_one_core(monkeypatch):
     assert pool.cores() >= 1
 
 
+@pytest.mark.skipif(os.name != "posix", reason="groups of processes are Unix's")
+def test_a_worker_does_not_hear_the_terminals_ctrl_c(setup):
+    worker = pool.Worker(setup.as_text())
+    group = os.getpgid(worker.process.pid)
+    worker.close()
+    assert group == worker.process.pid != os.getpgrp()
+
+
+def test_as_many_workers_as_processors_have_one_each_and_more_have_any(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {5, 2, 3}, raising=False)
+    assert pool.places(2) == [2, 3]
+    assert pool.places(3) == [2, 3, 5]
+    assert pool.places(4) == [None] * 4
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert pool.places(1) == [None]
+
+
 # -- the worker itself
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors are not told apart")
+def test_a_worker_and_its_children_stay_where_they_are_told_to():
+    code = (
+        "import os, subprocess, sys; from virtlab.course.grading.worker import stay\n"
+        "stay(sys.argv[1:]); stay([]); stay(['100000'])\n"  # that one does not exist
+        "subprocess.run([sys.executable, '-c', 'import os; print(os.sched_getaffinity(0))'])"
+    )
+    last = max(os.sched_getaffinity(0))
+    told = [sys.executable, "-c", code, str(last)]
+    said = subprocess.run(told, capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.strip() == str({last})
 
 
 def test_the_setup_travels_as_text(setup):

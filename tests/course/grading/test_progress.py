@@ -29,6 +29,15 @@ def test_a_bar_on_a_terminal_says_how_long_it_will_take():
     assert frames[4] == "grading  " + "█" * 30 + "   4 of 4   24 s\n"
 
 
+@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
+def test_a_terminal_that_is_gone_ends_no_run(kind):
+    class Gone(kind):
+        def write(self, text):
+            raise BrokenPipeError
+
+    assert run(Gone()) == ""
+
+
 def test_elsewhere_there_is_a_line_now_and_then():
     assert run(io.StringIO()).splitlines() == [
         "grading  2 of 4   12 s, about 12 s to go",

@@ -39,8 +39,9 @@ def test_a_report_says_what_check_says_in_the_notebook():
 def test_cells_that_raise_are_named_and_the_others_run():
     with student("1 / 0", RIGHT, "raise KeyError('x')") as one:
         assert one.errors == [
-            (1, "ZeroDivisionError: division by zero"), (3, "KeyError: 'x'")
-        ]  # fmt: skip
+            (1, "ZeroDivisionError: division by zero, in line 1: 1 / 0"),
+            (3, "KeyError: 'x', in line 1: raise KeyError('x')"),
+        ]
         assert one.examine(find("ps1.q1"), 1).ok
 
 

@@ -10,6 +10,7 @@ from tests.course.grading.graded import grades, handed_in, stub, wrong
 from tests.course.grading.reading import Seen, assert_accessible, assert_harmless, tree, words
 from tests.course.grading.test_feedback import HOSTILE, hostile_result
 from tests.course.grading.test_statistics import five, part, task
+from tests.course.grading.test_statistics import stub as unwritten
 from virtlab.course.grading import pages, report
 from virtlab.course.grading.distribution import distribution
 from virtlab.course.grading.result import (
@@ -42,10 +43,10 @@ def test_a_bar_is_as_long_as_its_share(share, width):
 
 
 def test_the_distribution_is_a_picture_with_words_and_a_table():
-    heading, picture, table = distribution([0, 3, 0, 0, 0, 0, 0, 0, 0, 6])
+    heading, picture, table = distribution([0, 3, 0, 0, 0, 0, 0, 0, 0, 6], "ps04")
     seen = Seen(picture)
     assert seen.elements[0][1]["aria-label"] == (
-        "Students by their share of the points. 10-19 %: 3, 90-100 %: 6."
+        "Students by their share of the points of ps04. 10-19 %: 3, 90-100 %: 6."
     )
     heights = [float(a["height"]) for tag, a in seen.elements if tag == "rect"]
     assert heights == [0, 75, 0, 0, 0, 0, 0, 0, 0, 150]
@@ -67,6 +68,16 @@ def test_the_page_is_accessible_and_harmless():
     assert 'class="big"' in page
     assert "ps1.q1 exits" in page
     assert "How long students worked on it is not known" in page
+
+
+def test_what_nobody_attempted_has_a_column_of_its_own():
+    results = [*five(), handed_in("fay", unwritten()), handed_in("gus", unwritten())]
+    page = report.report_page(class_data(grades(*results)))
+    (row,) = [row for row in tree(page).iter("tr") if words(row).startswith("ps1.q1 ")]
+    assert [words(cell) for cell in row][2:5] == ["2 of 7", "1", "2"]
+    assert "2 of 7 did not attempt it." in words(tree(page))
+    assert "Of each attempt only the first check that fails" in page
+    assert "you have not written" not in page
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -4,6 +4,9 @@ import dataclasses
 import json
 import re
 
+import pytest
+
+from tests.course.grading import graded
 from tests.course.grading.graded import full, grades, handed_in
 from tests.course.grading.reading import tree, words
 from virtlab.course.checks import TASKS
@@ -172,6 +175,59 @@ def test_time_is_told_on_request_only():
     results = [handed_in(name, task(1), run=Run(seconds)) for name, seconds in (("a", 1), ("b", 3))]
     assert part(*results, run=True)["seconds"] == {"sum": 4, "median": 2, "highest": 3}
     assert "seconds" not in part(*results)
+
+
+# -- not attempted
+
+
+def stub(task_id="ps1.q1", names=("one", "two", "three", "four")):
+    """A task that nobody wrote, with its first check as the one that fails."""
+    cases = tuple(CaseResult(name, False) for name in names)
+    failure = Failure(names[0], yours="you have not written put() yet")
+    return TaskResult(task_id, TASKS[task_id].title, 0.0, 8, 5, cases, failure)
+
+
+def test_a_stub_is_not_attempted_and_no_failure():
+    found = part(
+        *(handed_in(name, stub()) for name in ("ann", "bob", "cyd")),
+        handed_in("dan", task(0, "two")),
+        handed_in("eve", task(0.5, "three")),
+    )
+    (only,) = found["tasks"]
+    assert (only["graded"], only["none"], only["not_attempted"]) == (5, 4, 3)
+    assert [check["first"] for check in only["checks"]] == [0, 1, 1, 0]
+    assert [(failure["case"], failure["count"]) for failure in found["failures"]] == [
+        ("two", 1),
+        ("three", 1),
+    ]
+    assert (found["missed"]["not_attempted"], found["missed"]["check"]) == (3, "two")
+
+
+def test_a_class_that_attempted_nothing_has_no_failures():
+    found = part(handed_in("ann", stub()))
+    assert (found["failures"], found["missed"]["check"]) == ([], "")
+
+
+@pytest.mark.parametrize("task_id", TASKS)
+def test_every_released_stub_is_known_as_one(task_id):
+    """And a notebook without the cell, in the words that the checks really have."""
+    assert not graded.stub(task_id).attempted
+    missing = graded.first_failure(TASKS[task_id], {})
+    assert not missing.attempted
+    assert graded.wrong(task_id).attempted
+    assert graded.full(task_id).attempted
+
+
+def test_half_of_an_answer_is_an_attempt():
+    half = dataclasses.replace(stub(), cases=(CaseResult("one", True), CaseResult("two", False)))
+    free = dataclasses.replace(stub(), cases=(CaseResult("one", True, free=True),))
+    assert half.attempted
+    assert not free.attempted
+
+
+def test_a_cell_that_does_not_run_is_an_attempt():
+    failure = Failure("one", yours="there is no put here: cell 7, which should define it, ended")
+    assert dataclasses.replace(stub(), failure=failure).attempted
 
 
 # -- who

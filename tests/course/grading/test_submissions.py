@@ -65,10 +65,20 @@ def keys(found):
         ("Ame\u0301lie/ps04.ipynb", "Am\u00e9lie"),
         ("ps04.ipynb", ""),
         ("ps04/ps04.ipynb", ""),
+        (r"Ada_1_assignsubmission_file_\ps04.ipynb", "Ada_1"),
+        (r"Ada\ps04.ipynb", "Ada"),
+        ("Copy of ps04.ipynb", ""),
+        ("Copy of ada_ps04.ipynb", "ada"),
     ],
 )
 def test_whose_it_is_stands_in_the_first_folder_or_in_the_name(name, student):
     assert student_of(name) == student
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there it is a folder")
+def test_a_set_is_found_in_a_name_that_was_unpacked_with_backslashes(handed_in):
+    found, _ = handed_in({r"ada\ps04\mine.ipynb": b"{"})
+    assert keys(found) == [("ada", "ps04")]
 
 
 def test_nbgraders_folder_is_found_below_the_course_and_as_it_is(handed_in, tmp_path, course):
@@ -148,7 +158,8 @@ def test_what_is_no_notebook_is_named_where_there_is_none_beside_it(handed_in):
     )
     assert keys(found) == [("ben", "ps04")]
     assert [each.file for each in unplaced] == ["ada/ps04.zip", "grades.xls"]
-    assert "does not end in .ipynb" in unplaced[0].why
+    assert unplaced[0].why == "an archive: unpack it where it lies"
+    assert "does not end in .ipynb" in unplaced[1].why
 
 
 @no_links

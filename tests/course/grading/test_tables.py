@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.course.grading.graded import stub
 from tests.course.grading.made import FULL, GRADES, PASSED, made
 from virtlab.course.grading import gradescope, tables
 from virtlab.course.grading.result import Flaw, Grades, Unplaced
@@ -31,6 +32,11 @@ def test_a_row_has_points_and_first_failures():
         "seed": "7",
     }
     assert second["note"] == "two of them"
+
+
+def test_where_nobody_wrote_an_answer_no_check_fails():
+    (row,) = rows(tables.csv_text(Grades(7, "", (made(tasks=[stub("ps1.q1"), PASSED]),))))
+    assert (row["q1 fails"], row["q2 fails"]) == ("not attempted", "")
 
 
 def test_a_set_with_fewer_tasks_leaves_its_last_columns_empty():

@@ -16,10 +16,11 @@ In reading order:
     channel           frames, and who speaks when
     child, stand_ins  the student's side
     judge, remote     the grader's side, and `Student`: a submission as an `Answer`
+    undefined         which broken cell should have defined a name
     sandbox           what holds a child: limits, confine, bubblewrap, process
     submissions, course_files, grader, result      one submission
-    pool, worker, cluster, journal, tables         a class of them
-    hidden, feedback, report, gradebook            what only an instructor has, and gives
+    places, pool, worker, cluster, journal, lock, stopping, tables      a class of them
+    hidden, pages, style, feedback, report, gradebook   what only an instructor has, and gives
 
 The rule that keeps it simple: an arrow of trust points one way. Nothing that a child can send names
 a function, a module or a file, and all it can do to a grade is to be right or wrong.

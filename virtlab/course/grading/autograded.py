@@ -28,6 +28,7 @@ from virtlab.course.grading.gradebook_cells import KERNEL, is_answer, worth
 from virtlab.course.grading.pages import visible
 from virtlab.course.grading.result import Grades, Result
 from virtlab.course.grading.submissions import LARGEST
+from virtlab.course.grading.tables import write
 from virtlab.course.submission import Cell, read_notebook
 
 OURS = "virtlab"
@@ -55,9 +56,8 @@ def write_autograded(
         path = Path(folder, result.student, name, f"{name}.ipynb")
         if not _may_write(path):
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
         notebook = graded_notebook(read_notebook(source), course.sets[name].cells, result)
-        path.write_bytes((json.dumps(notebook, indent=1) + "\n").encode())
+        write(path, json.dumps(notebook, indent=1) + "\n")
         written.append(path)
     return written
 

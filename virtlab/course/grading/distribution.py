@@ -21,16 +21,18 @@ HIGH, WIDE, STEP = 150, 660, 62
 """The distribution: height of a full column, width of the drawing, from column to column."""
 
 
-def distribution(bins: Sequence[int]) -> Iterator[Html]:
-    """The heading, the picture and the table, from the number of students in each column."""
+def distribution(bins: Sequence[int], of: str) -> Iterator[Html]:
+    """The heading, the picture and the table of a set, from the students in each column."""
     ranges = [_range(number) for number in range(BINS)]
     yield tag("h3", "How the points lie")
-    yield _columns(bins)
+    yield _columns(bins, of)
     rows = [
         (span, f"{number}", bar(number / max(bins)))
         for span, number in zip(ranges, bins, strict=True)
     ]
-    inside = table("Students by their share of the points", ("share", "#students", "bar"), rows)
+    inside = table(
+        f"Students by their share of the points of {of}", ("share", "#students", "bar"), rows
+    )
     yield tag("details", tag("summary", "The same as a table"), inside)
 
 
@@ -40,7 +42,7 @@ def _range(number: int) -> str:
     return f"{low}-{100 if number == BINS - 1 else low + 100 // BINS - 1} %"
 
 
-def _columns(bins: Sequence[int]) -> Html:
+def _columns(bins: Sequence[int], of: str) -> Html:
     """The distribution as columns, each with its number above it and its range below."""
     most, parts = max(bins), []
     for number, students in enumerate(bins):
@@ -60,7 +62,7 @@ def _columns(bins: Sequence[int]) -> Html:
         *parts,
         xmlns="http://www.w3.org/2000/svg",
         role="img",
-        aria_label=f"Students by their share of the points. {said}.",
+        aria_label=f"Students by their share of the points of {of}. {said}.",
         viewBox=f"0 0 {WIDE} {HIGH + 90}",
         style=f"width: 100%; max-width: {WIDE + 60}px; height: auto",
     )

@@ -22,6 +22,7 @@ from virtlab.course.grading.feedback_task import anchor, task_section, verdict
 from virtlab.course.grading.lessons import set_title
 from virtlab.course.grading.pages import Html, file_name, join, page, points, table, tag, terms
 from virtlab.course.grading.result import Flaw, Grades, Result
+from virtlab.course.grading.tables import write
 
 ADVICE = {
     "missing": "What you defined in other cells was graded all the same.",
@@ -44,8 +45,7 @@ def write_pages(grades: Grades, folder: str | PathLike[str]) -> list[Path]:
     written = []
     for name, text in pages(grades).items():
         path = Path(folder, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode())
+        write(path, text)
         written.append(path)
     return written
 

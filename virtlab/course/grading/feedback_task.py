@@ -40,6 +40,8 @@ def verdict(task: TaskResult) -> str:
         return "✓ passes"
     if task.ended:
         return "■ stopped"
+    if not task.attempted:
+        return "○ not attempted"
     return "◐ in part" if task.points else "✗ not yet"
 
 
@@ -138,7 +140,8 @@ def _costs(task: TaskResult) -> Iterator[Html]:
         ]
         yield tag("h3", "What it costs")
         headers = ("counted", "#yours", "#solution", "compared")
-        yield table("Counted while your code ran, to compare. No points hang on it", headers, rows)
+        what = f"Counted in {task.task}, to compare. No points hang on it"
+        yield table(what, headers, rows)
 
 
 def compared(cost: Cost) -> str:

@@ -9,17 +9,20 @@ The idea: a line a result, written to the disk before the next one. After a stop
 
 The rule that keeps it honest: a journal belongs to one seed, one course and one set of options.
 Another one is refused by name, not mixed. A half-written last line is cut off and graded again.
+One run at a time has it (`lock`): a second one is told so before it changes a byte.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from virtlab.course.cli import CommandError
+from virtlab.course.grading.lock import hold
 from virtlab.course.grading.result import Result
 from virtlab.course.grading.submissions import Submission
 from virtlab.errors import FileError
@@ -34,6 +37,12 @@ WORDS = {
 }
 """What is said of a journal that differs in its head."""
 
+TAKEN = "another run is at work on it; wait for its end, or choose another place for the outputs"
+"""What is said where a journal is held by somebody else."""
+
+BINARY = getattr(os, "O_BINARY", 0)
+"""On Windows: a line ends with one byte there too."""
+
 
 def path_of(output: Path) -> Path:
     """Where the journal of a run that writes `output` lies: beside it."""
@@ -41,19 +50,23 @@ def path_of(output: Path) -> Path:
 
 
 class Journal:
-    """A file of results, open for more. A context manager."""
+    """A file of results, open for more. A context manager.
 
-    def __init__(self, path: Path, mode: str, done: Iterable[Result] = ()) -> None:
+    Raises `CommandError` if another run has it, `OSError` if it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.file: IO[bytes] = open(path, mode)  # noqa: SIM115  # it stays open as long as we do
-        self.done = {result.key: result for result in done}
+        self.done: dict[tuple[str, str], Result] = {}
+        self.file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o644), "r+")
+        if not hold(self.file):
+            self.file.close()
+            raise CommandError(f"{path}: {TAKEN}")
 
     @classmethod
     def begin(cls, path: Path, head: dict[str, Any]) -> Journal:
         """A new journal; what was there before is gone."""
-        journal = cls(path, "wb")
-        journal._write({"journal": FORMAT, **head})
-        return journal
+        return cls(path)._started(cls._begin, head)
 
     @classmethod
     def resume(cls, path: Path, head: dict[str, Any]) -> Journal:
@@ -61,23 +74,44 @@ class Journal:
 
         Raises `CommandError` if it belongs to another run, `FileError` if it is no journal.
         """
-        lines, end = _lines(path)
+        return cls(path)._started(cls._go_on, head)
+
+    def _started(self, start: Callable[[Journal, dict[str, Any]], None], head: Any) -> Journal:
+        """This journal, ready for results; closed again if it does not begin."""
+        try:
+            start(self, head)
+        except BaseException:
+            self.file.close()
+            raise
+        return self
+
+    def _begin(self, head: dict[str, Any]) -> None:
+        self.file.truncate(0)
+        self._write({"journal": FORMAT, **head})
+
+    def _go_on(self, head: dict[str, Any]) -> None:
+        lines, end = _lines(self.path)
         if not lines:  # stopped before its first line was whole
-            return cls.begin(path, head)
-        _compare(path, lines[0], head)
-        journal = cls(path, "r+b", [_result(path, line) for line in lines[1:]])
-        journal.file.truncate(end)
-        journal.file.seek(end)
-        return journal
+            self._begin(head)
+            return
+        _compare(self.path, lines[0], head)
+        results = [_result(self.path, line) for line in lines[1:]]
+        self.done = {result.key: result for result in results}
+        self.file.truncate(end)
+        self.file.seek(end)
 
     def add(self, result: Result) -> None:
         """Keep a result."""
         self._write(result.as_data(run=True))
 
     def _write(self, data: dict[str, Any]) -> None:
-        self.file.write(json.dumps(data).encode() + b"\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        left = json.dumps(data).encode() + b"\n"
+        try:
+            while left:
+                left = left[self.file.write(left) :]
+            os.fsync(self.file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def known(self, submissions: Iterable[Submission]) -> list[Result]:
         """The results of those submissions that have not changed since."""

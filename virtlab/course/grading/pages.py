@@ -6,8 +6,7 @@ The idea: markup is a type of its own, `Html`. Every other text is escaped when 
 a forgotten escape cannot happen: who wants markup must have made it with `tag`.
 
 The rules that keep it simple: a page is a pure function of its data, so the same data gives the
-same bytes. Its colours are the palette's, light and dark; each pair in `PAIRS` has a contrast of at
-least 4.5 to 1. Colour is never the only cue. Sizes are relative, so a page can be read at 400 %.
+same bytes. Its looks are in `style`.
 
 A page also forbids itself to run or to load anything (Content-Security-Policy): a second lock.
 What it leaves out: sorting and searching, which need a script; a browser can find text.
@@ -19,84 +18,10 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
-from virtlab.show.palette import (
-    BLUE,
-    FAINT,
-    INK,
-    MONO,
-    MUTED,
-    PAPER,
-    PHOSPHOR,
-    SANS,
-    SCREEN,
-    SKY,
-    WHITE,
-)
+from virtlab.course.grading.style import STYLE
 
-LIGHT = {"ink": INK, "muted": MUTED, "paper": PAPER, "panel": WHITE, "line": MUTED, "link": BLUE}
-DARK = {"ink": PHOSPHOR, "muted": FAINT, "paper": SCREEN, "panel": INK, "line": FAINT, "link": SKY}
-
-PAIRS = tuple(
-    (theme[text], theme[ground])
-    for theme in (LIGHT, DARK)
-    for text in ("ink", "muted", "line", "link")
-    for ground in ("paper", "panel")
-)
-"""`(text, background)`: what stands on what, in both themes."""
-
-
-def _variables(theme: dict[str, str]) -> str:
-    return "".join(f"--{name}:{colour};" for name, colour in theme.items())
-
-
-STYLE = f"""
-:root {{ color-scheme: light dark; {_variables(LIGHT)} }}
-@media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}
-@media print {{ :root {{ {_variables(LIGHT)} }} body {{ max-width: none; padding: 0; }} }}
-* {{ box-sizing: border-box; }}
-html {{ font: 112.5%/1.5 {SANS}; color: var(--ink); background: var(--paper); }}
-body {{ max-width: 62rem; margin: 0 auto; padding: 1rem clamp(.75rem, 3vw, 2rem) 3rem; }}
-html.big {{ font-size: 137.5%; }}
-html.big body {{ max-width: 72rem; }}
-h1 {{ font-size: 1.7rem; line-height: 1.2; }}
-h2 {{ font-size: 1.3rem; line-height: 1.25; margin-top: 2.5rem; }}
-h3 {{ font-size: 1.05rem; margin: 1.5rem 0 .25rem; }}
-h1, h2, h3, h4, p, li, td, th, dd {{ overflow-wrap: break-word; }}
-a {{ color: var(--link); }}
-:focus-visible {{ outline: 3px solid var(--link); outline-offset: 2px; }}
-section.task {{ background: var(--panel); border: 1px solid var(--line); border-radius: .5rem;
-  padding: 0 clamp(.75rem, 2.5vw, 1.5rem) 1rem; margin: 1.5rem 0; }}
-section.task > h2 {{ margin-top: 1rem; }}
-.scroll {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; margin: .5rem 0; }}
-caption {{ text-align: left; color: var(--muted); padding-bottom: .25rem; }}
-th, td {{ text-align: left; vertical-align: top; padding: .3rem .9rem .3rem 0;
-  border-bottom: 1px solid var(--line); font-weight: normal; }}
-thead th {{ font-weight: 600; }}
-tbody th {{ min-width: 7rem; }}
-td.n, th.n {{ text-align: right; font-variant-numeric: tabular-nums; }}
-td.n {{ white-space: nowrap; }}
-dl {{ display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .25rem 1rem;
-  margin: .5rem 0; }}
-dt {{ color: var(--muted); }}
-dd {{ margin: 0; min-width: 0; }}
-summary {{ cursor: pointer; padding: .25rem 0; }}
-code, pre {{ font: .92em/1.45 {MONO}; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; }}
-strong {{ font-weight: 650; }}
-.muted {{ color: var(--muted); }}
-svg.bar {{ vertical-align: middle; }}
-svg .track {{ fill: none; stroke: var(--line); }}
-svg .value {{ fill: var(--link); }}
-svg text {{ fill: var(--ink); font-family: {SANS}; }}
-@media (max-width: 36rem) {{
-  dl {{ grid-template-columns: 1fr; gap: 0; }} dd {{ margin-bottom: .5rem; }}
-}}
-@media print {{
-  section.task {{ border: 0; padding: 0; }} h2, h3 {{ break-after: avoid; }}
-  dl, tr {{ break-inside: avoid; }} .scroll {{ overflow: visible; }}
-  details::details-content {{ content-visibility: visible; block-size: auto; }}
-}}
-"""
+WIDE = 2
+"""A table of more columns than this is wide."""
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -162,26 +87,29 @@ def terms(rows: Iterable[tuple[str, str]]) -> Html:
 def table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Html:
     """A table with a caption and header cells. Its first column names the row.
 
-    A header that begins with `#` has numbers below it. A wide table scrolls by itself, with the
+    A header that begins with `#` has numbers below it. On a telephone a row of a wide table becomes
+    a short list, each cell with its header. What is still too wide scrolls by itself, with the
     keyboard too.
     """
     numeric = [header.startswith("#") for header in headers]
     kinds = ["n" if number else "" for number in numeric]
+    names = [header.removeprefix("#") for header in headers]
     head = [
-        tag("th", header.removeprefix("#"), scope="col", class_=kind)
-        for header, kind in zip(headers, kinds, strict=True)
+        tag("th", name, scope="col", class_=kind) for name, kind in zip(names, kinds, strict=True)
     ]
-    body = join(tag("tr", *_cells(row, kinds)) for row in rows)
-    whole = tag(
-        "table", tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", body)
-    )
+    wide = len(headers) > WIDE
+    body = join(tag("tr", *_cells(row, kinds, names if wide else None)) for row in rows)
+    parts = (tag("caption", caption), tag("thead", tag("tr", *head)), tag("tbody", body))
+    whole = tag("table", *parts, class_="wide" if wide else "")
     return tag("div", whole, class_="scroll", role="region", tabindex="0", aria_label=caption)
 
 
-def _cells(row: Sequence[str], kinds: Sequence[str]) -> list[Html]:
-    first, *others = zip(row, kinds, strict=True)
+def _cells(row: Sequence[str], kinds: Sequence[str], names: Sequence[str] | None) -> list[Html]:
+    labels = names or [""] * len(row)
+    first, *others = zip(row, kinds, labels, strict=True)
     heading = tag("th", first[0], scope="row", class_=first[1])
-    return [heading, *(tag("td", cell, class_=kind) for cell, kind in others)]
+    cells = (tag("td", cell, class_=kind, data_label=label) for cell, kind, label in others)
+    return [heading, *cells]
 
 
 def bar(share: float, width: int = 120) -> Html:

@@ -61,13 +61,15 @@ def outcome(submission: Submission, line: str | bytes) -> Outcome:
 
 
 class Worker:
-    """One process that grades, and what is needed to talk to it."""
+    """One process that grades, and what is needed to talk to it. `core`: where it is to stay."""
 
-    def __init__(self, setup: str) -> None:
+    def __init__(self, setup: str, core: int | None = None) -> None:
         self.process = subprocess.Popen(
-            COMMAND,
+            [*COMMAND, *([str(core)] if core is not None else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            process_group=0 if os.name == "posix" else None,  # Ctrl-C is for us: we tell it
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         with contextlib.suppress(OSError):  # it ended at once: the first submission will tell
             self._send('{"setup": ' + json.dumps(setup) + "}")
@@ -131,8 +133,8 @@ class Pool:
         for submission in submissions:
             self.todo.put(submission)
         threads = [
-            threading.Thread(target=self._feed, daemon=True)
-            for _ in range(min(self.workers, len(submissions)))
+            threading.Thread(target=self._feed, args=[core], daemon=True)
+            for core in places(min(self.workers, len(submissions)))
         ]
         for thread in threads:
             thread.start()
@@ -150,7 +152,7 @@ class Pool:
                 # On Windows a wait without an end hears no Ctrl-C.
                 return self.done.get(timeout=1.0)
 
-    def _feed(self) -> None:
+    def _feed(self, core: int | None) -> None:
         """A thread: hand out submissions until there are none; a lost worker is replaced."""
         worker: Worker | None = None
         while not self.closed:
@@ -160,7 +162,7 @@ class Pool:
                 break
             found: Outcome
             try:
-                worker = worker or self._start()
+                worker = worker or self._start(core)
                 found = worker.grade(submission, self._seconds(submission))
             except OSError as error:
                 found = Failed(submission, f"no process to grade it: {error.strerror}")
@@ -172,12 +174,12 @@ class Pool:
         if worker:
             worker.close()
 
-    def _start(self) -> Worker:
+    def _start(self, core: int | None = None) -> Worker:
         """Another worker, unless the pool has been closed meanwhile."""
         with self.lock:
             if self.closed:
                 raise OSError(errno.ESHUTDOWN, "the run has ended")
-            worker = Worker(self.text)
+            worker = Worker(self.text, core)
             self.busy.add(worker)
             return worker
 
@@ -205,7 +207,20 @@ def grade_all(
 
 
 def cores() -> int:
-    """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many processors this process may use."""
+    return len(_numbers()) or os.cpu_count() or 1
+
+
+def _numbers() -> list[int]:
+    """Their numbers, where the system tells."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def places(workers: int) -> list[int | None]:
+    """The processor for each worker to stay on; None where it may run on any.
+
+    A judge and its child take turns, so one processor is enough for both. To change over on it
+    costs less than to wake another one. With more workers than processors the kernel decides.
+    """
+    numbers = _numbers()
+    return [*numbers[:workers]] if workers <= len(numbers) else [None] * workers

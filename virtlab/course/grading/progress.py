@@ -11,6 +11,7 @@ terminal cannot do more.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TextIO
@@ -53,10 +54,14 @@ class Progress:
         if self.done < self.total:
             text += f", about {_time(left)} to go"
         if self.bar:
-            self.out.write(f"\r\x1b[Kgrading  {self._bar()}   {text}")
+            self._put(f"\r\x1b[Kgrading  {self._bar()}   {text}")
         else:
-            self.out.write(f"grading  {text}\n")
-        self.out.flush()
+            self._put(f"grading  {text}\n")
+
+    def _put(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # a terminal that is gone ends no run
+            self.out.write(text)
+            self.out.flush()
 
     def _bar(self) -> str:
         full, empty = "█░" if (self.out.encoding or "").lower().startswith("utf") else "#."
@@ -68,8 +73,7 @@ class Progress:
 
     def __exit__(self, *why: object) -> None:
         if self.bar and self.done:
-            self.out.write("\n")
-            self.out.flush()
+            self._put("\n")
 
 
 def _time(seconds: float) -> str:

@@ -28,6 +28,7 @@ from virtlab.course.grading.channel import Coded, Several
 from virtlab.course.grading.judge import BROKEN, Judge
 from virtlab.course.grading.limits import NOTHING_RUN, Limits
 from virtlab.course.grading.sandbox import NotStarted, Sandbox, available, start
+from virtlab.course.grading.undefined import explained
 from virtlab.course.reports import Report
 from virtlab.course.tasks import Case, Difference, Run, Task
 
@@ -151,7 +152,7 @@ class Student:
         report = checks.examine(task, answer, seed, guarded)
         if judge is not None and judge.dead:
             self.ended = judge.dead
-        return report
+        return explained(report, self.cells, self.errors)
 
     # -- the child
 

@@ -35,6 +35,7 @@ from virtlab.course.grading.pages import (
 )
 from virtlab.course.grading.result import Grades
 from virtlab.course.grading.statistics import class_data
+from virtlab.course.grading.tables import write
 
 Data = dict[str, Any]
 
@@ -52,12 +53,21 @@ def write_report(
     the same grades give the same bytes. Raises `OSError`.
     """
     written = Path(path)
-    if written.suffix == ".json":
-        text = json.dumps(class_data(grades, roster, names), indent=1, ensure_ascii=False) + "\n"
-    else:
-        text = report_page(class_data(grades, roster, names, run))
-    written.write_bytes(text.encode("utf-8", "replace"))
+    write(written, report_text(grades, written.suffix == ".json", roster, names, run))
     return written
+
+
+def report_text(
+    grades: Grades,
+    as_data: bool,
+    roster: Collection[str] = (),
+    names: bool = False,
+    run: bool = True,
+) -> str:
+    """What `write_report` writes: data as JSON, or a page."""
+    if as_data:
+        return json.dumps(class_data(grades, roster, names), indent=1, ensure_ascii=False) + "\n"
+    return report_page(class_data(grades, roster, names, run))
 
 
 def report_page(data: Data) -> str:
@@ -79,7 +89,7 @@ def _assignment(data: Data) -> Iterator[Html]:
     yield tag("h2", data["title"])
     yield _turnout(data)
     if data["points"]:
-        yield from distribution(data["points"]["bins"])
+        yield from distribution(data["points"]["bins"], data["assignment"])
         yield from _tasks(data)
         yield from _missed(data)
         yield from _failures(data)
@@ -111,7 +121,7 @@ def _turnout(data: Data) -> Html:
 
 
 def _share(share: float) -> Html:
-    return join([bar(share), f" {percent(share)}"], "")
+    return join([bar(share), f" {percent(share)}".replace(" ", "\u00a0")], "")
 
 
 def _tasks(data: Data) -> Iterator[Html]:
@@ -121,13 +131,15 @@ def _tasks(data: Data) -> Iterator[Html]:
             f"{task['task']} {task['title']}",
             _share(task["share"]),
             f"{task['full']} of {task['graded']}",
-            f"{task['none']}",
+            f"{task['none'] - task['not_attempted']}",
+            f"{task['not_attempted']}",
             f"{task['minutes'] or ''}",
         )
         for task in data["tasks"]
     ]
-    headers = ("task", "mean share of its points", "#all checks", "#no points", "#planned minutes")
-    yield table("Each task over all graded notebooks", headers, rows)
+    tried = ("#all checks", "#tried, no points", "#not attempted")
+    headers = ("task", "mean share of its points", *tried, "#planned minutes")
+    yield table(f"Each task of {data['assignment']} over all graded notebooks", headers, rows)
 
 
 def _missed(data: Data) -> Iterator[Html]:
@@ -138,7 +150,10 @@ def _missed(data: Data) -> Iterator[Html]:
     name = tag("strong", f"{missed['task']} {missed['title']}")
     share = f": {percent(missed['share'])} of its points."
     check = f" The commonest first failure is “{missed['check']}”." if missed["check"] else ""
-    yield tag("p", name, share, check)
+    left = missed["not_attempted"]
+    yield tag(
+        "p", name, share, f" {left} of {missed['graded']} did not attempt it." * bool(left), check
+    )
     topics = [f"{topic} {title}" for topic, title in missed["topics"].items()]
     yield terms(
         [
@@ -152,7 +167,7 @@ def _failures(data: Data) -> Iterator[Html]:
     if not data["failures"]:
         return
     yield tag("h3", "Commonest first failures")
-    yield tag("p", "Of each answer only the first check that fails is counted here.")
+    yield tag("p", "Of each attempt only the first check that fails is counted here.")
     yield tag("ol", *(tag("li", *_failure(failure)) for failure in data["failures"]))
 
 
@@ -212,14 +227,17 @@ def _costs(data: Data) -> Iterator[Html]:
     if rows:
         yield tag("h3", "What answers cost")
         headers = ("counted", "#median", "#solution", "#need more")
-        yield table("Costs beside the solution's own; no points hang on them", headers, rows)
+        of = data["assignment"]
+        yield table(
+            f"Costs of {of} beside the solution's own; no points hang on them", headers, rows
+        )
 
 
 # -- notebooks, limits, time
 
 
 def _notebooks(data: Data) -> Iterator[Html]:
-    who = data.get("who", {})
+    who, of = data.get("who", {}), data["assignment"]
     counted = [
         ("handed in nothing", data["absent"], who.get("absent")),
         ("broken, not graded", data["refused"], who.get("refused")),
@@ -230,13 +248,13 @@ def _notebooks(data: Data) -> Iterator[Html]:
     rows = [(what, f"{number}", ", ".join(ids or ())) for what, number, ids in counted]
     yield tag("h3", "Notebooks")
     if who:
-        yield table("What went wrong with notebooks", ("what", "#students", "who"), rows)
+        yield table(f"What went wrong with notebooks of {of}", ("what", "#students", "who"), rows)
     else:
         short = [row[:2] for row in rows]
-        yield table("What went wrong with notebooks", ("what", "#students"), short)
+        yield table(f"What went wrong with notebooks of {of}", ("what", "#students"), short)
     if data["limits"]:
         limits = [(why, f"{number}") for why, number in data["limits"].items()]
-        yield table("Limits that ended an answer", ("why", "#tasks"), limits)
+        yield table(f"Limits that ended an answer of {of}", ("why", "#tasks"), limits)
 
 
 def _time(data: Data) -> Iterator[Html]:

@@ -17,12 +17,16 @@ What it leaves out: any source, the student's or ours. A failure says what was g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 FORMAT = "virtlab grades 1"
 """The first word of `grades.json`: another number is another layout."""
+
+UNWRITTEN = re.compile(r"you have not written \S+\(\) yet|there is no \w+ here yet: .*")
+"""What an `Answer` says of a stub, and of a name that is not there."""
 
 Data = dict[str, Any]
 
@@ -109,6 +113,15 @@ class TaskResult:
         """Whether every case passed."""
         return bool(self.cases) and all(case.passed for case in self.cases)
 
+    @property
+    def attempted(self) -> bool:
+        """Whether anybody wrote something: not a stub, or a name that no cell defines.
+
+        Of several functions one is enough, if it passes a check.
+        """
+        unwritten = self.failure is not None and UNWRITTEN.fullmatch(self.failure.yours)
+        return not unwritten or any(case.passed and not case.free for case in self.cases)
+
     def as_data(self) -> Data:
         """Plain data for JSON."""
         return {
@@ -118,6 +131,7 @@ class TaskResult:
             "out_of": self.out_of,
             "seed": self.seed,
             "ok": self.ok,
+            "attempted": self.attempted,
             "cases": [case._asdict() for case in self.cases],
             "failure": self.failure._asdict() if self.failure else None,
             "costs": [cost._asdict() for cost in self.costs],

@@ -7,9 +7,9 @@ The idea: whatever the class report shows is counted here, as plain data for JSO
 spreadsheet of one's own can be made from the same numbers.
 
 The rules that keep it honest: a share is of those whose notebook was graded; who handed in nothing
-is counted, and not hidden in a mean. Without `names` no student's id is in it, and where an example
-of what somebody's code did holds one, it is struck out. The time is the processor time that grading
-took: how long somebody worked, no notebook says.
+is counted, and not hidden in a mean. A stub that nobody filled is "not attempted": a failure is of
+an attempt. Without `names` no student's id is in it; an example that holds one has it struck out.
+The time is the processor time that grading took: how long somebody worked, no notebook says.
 
 What it leaves out: who copied from whom.
 """
@@ -157,6 +157,7 @@ def _task(column: Sequence[TaskResult]) -> Data:
         "graded": len(column),
         "full": sum(each.ok for each in column),
         "none": sum(each.points == 0 for each in column),
+        "not_attempted": sum(not each.attempted for each in column),
         "stopped": sum(bool(each.ended) for each in column),
         "checks": _checks(column),
         "costs": _costs(column),
@@ -164,7 +165,7 @@ def _task(column: Sequence[TaskResult]) -> Data:
 
 
 def _checks(column: Sequence[TaskResult]) -> list[Data]:
-    first = Counter(each.failure.case for each in column if each.failure)
+    first = Counter(each.failure.case for each in column if each.failure and each.attempted)
     passed: Counter[str] = Counter()
     order: dict[str, tuple[bool, bool]] = {}
     for each in column:
@@ -206,6 +207,8 @@ def _missed(tasks: Sequence[Data]) -> Data | None:
         "task": task["task"],
         "title": task["title"],
         "share": task["share"],
+        "graded": task["graded"],
+        "not_attempted": task["not_attempted"],
         "check": check["name"] if check and check["first"] else "",
         "topics": {topic: TOPICS[topic] for topic in task["topics"]},
         "lessons": task["lessons"],
@@ -220,7 +223,7 @@ def _failures(columns: Iterable[Sequence[TaskResult]], hide: _Hide) -> list[Data
     found: dict[tuple[str, str], list[Failure]] = defaultdict(list)
     for column in columns:
         for each in column:
-            if each.failure:
+            if each.failure and each.attempted:
                 found[each.task, each.failure.case].append(each.failure)
     common = sorted(found.items(), key=lambda item: -len(item[1]))[:FAILURES]
     return [_failure(task, case, failures, hide) for (task, case), failures in common]

@@ -26,7 +26,7 @@ import re
 import stat
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +45,8 @@ BIDI = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 MOODLE = re.compile(r"(.+?)_assignsubmission_(?:file|onlinetext)(?:_.*)?")
 CANVAS = re.compile(r"([^_]+)_(?:LATE_)?(\d{2,})_\d{4,}_.+")
 SET = re.compile(r"(?:^|[_\-. ])(ps\d\d)(?![0-9a-z])", re.IGNORECASE)
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz")
+COPY = re.compile(r"copy of ", re.IGNORECASE)  # a file manager writes it before a copy's name
 FLAT = re.compile(r"(.+?)[_\-. ]ps\d\d(?![0-9a-z]).*", re.IGNORECASE)
 
 
@@ -72,13 +74,18 @@ class Submission(NamedTuple):
         return cls(**{**data, "cells": tuple(Cell(*cell) for cell in data["cells"])})
 
 
-def find(root: Path, course: Course, student: str = "") -> tuple[list[Submission], list[Unplaced]]:
+def find(
+    root: Path, course: Course, student: str = "", ours: Collection[Path] = ()
+) -> tuple[list[Submission], list[Unplaced]]:
     """Every submission below `root`, in order of student and set, and what has no place.
 
-    `root` is a folder or one notebook. With `student`, all of it is that student's. Raises
-    `OSError` if there is no such place, `CommandError` if `student` is a name that is refused.
+    `root` is a folder or one notebook. With `student`, all of it is that student's. `ours` are the
+    grader's own files, as resolved paths: they are no hand-in. Raises `OSError` if there is no such
+    place, `CommandError` if `student` is a name that is refused.
     """
     root.stat()
+    if root.is_file() and root.name.lower().endswith(ARCHIVES):
+        raise CommandError(f"{root}: an archive: unpack it into a folder, and grade that")
     if why := bad_name(student):
         raise CommandError(f"--student {student!a}: {why}")
     unplaced: list[Unplaced] = []
@@ -90,7 +97,8 @@ def find(root: Path, course: Course, student: str = "") -> tuple[list[Submission
         else:
             found[placed.student, placed.assignment].append(placed)
     submissions = [_one(found[key]) for key in sorted(found)]
-    return submissions, sorted(unplaced)
+    base = base_of(root).resolve()
+    return submissions, sorted(each for each in unplaced if base / each.file not in ours)
 
 
 def _one(same: list[Submission]) -> Submission:
@@ -109,12 +117,17 @@ def _one(same: list[Submission]) -> Submission:
 
 def _files(root: Path, unplaced: list[Unplaced]) -> Iterator[tuple[Path, str]]:
     """Every notebook file with its name relative to the root; what is odd goes to `unplaced`."""
-    if not root.is_dir():
-        yield root, root.name
+    base = base_of(root)
+    if not base.is_dir():
+        yield base, base.name
         return
-    inside = root / "submitted"
-    base = inside if inside.is_dir() and not inside.is_symlink() else root
     yield from _walk(base, "", unplaced)
+
+
+def base_of(root: Path) -> Path:
+    """Where the walk begins: nbgrader's folder `submitted` in `root`, if it is there."""
+    inside = root / "submitted"
+    return inside if inside.is_dir() and not inside.is_symlink() else root
 
 
 def _walk(folder: Path, prefix: str, unplaced: list[Unplaced]) -> Iterator[tuple[Path, str]]:
@@ -134,11 +147,18 @@ def _walk(folder: Path, prefix: str, unplaced: list[Unplaced]) -> Iterator[tuple
             seen = True
             yield Path(entry.path), name
         else:
-            others.append(Unplaced(name, "not a notebook: its name does not end in .ipynb"))
+            others.append(Unplaced(name, _no_notebook(entry.name)))
     if not prefix or not seen:  # beside a notebook, a student may hand in what else belongs to it
         unplaced += others
     if prefix and not seen and not others:
         unplaced.append(Unplaced(prefix, "a folder without a notebook"))
+
+
+def _no_notebook(name: str) -> str:
+    """Why a file is not graded."""
+    if name.lower().endswith(ARCHIVES):
+        return "an archive: unpack it where it lies"
+    return "not a notebook: its name does not end in .ipynb"
 
 
 def _odd(entry: os.DirEntry[str], name: str) -> str:
@@ -182,22 +202,22 @@ def student_of(name: str) -> str:
     >>> student_of("ada/ps04/ps04.ipynb"), student_of("ada_ps04.ipynb"), student_of("ps04.ipynb")
     ('ada', 'ada', '')
     """
-    *folders, file = name.split("/")
+    *folders, file = name.replace("\\", "/").split("/")  # some tools unpack "a/b" as "a\\b"
     people = [folder for folder in folders if not SET.fullmatch(folder)]
     if people:
         moodle = MOODLE.fullmatch(people[0])
-        return _tidy(moodle[1] if moodle else people[0])
-    stem = file[: -len(".ipynb")]
+        return tidy(moodle[1] if moodle else people[0])
+    stem = COPY.sub("", file[: -len(".ipynb")])
     if moodle := MOODLE.fullmatch(stem):
-        return _tidy(moodle[1])
+        return tidy(moodle[1])
     if canvas := CANVAS.fullmatch(stem):
-        return _tidy(f"{canvas[1]}_{canvas[2]}")
+        return tidy(f"{canvas[1]}_{canvas[2]}")
     if flat := FLAT.fullmatch(stem):
-        return _tidy(flat[1])
-    return "" if SET.match(stem) else _tidy(stem)
+        return tidy(flat[1])
+    return "" if SET.match(stem) else tidy(stem)
 
 
-def _tidy(name: str) -> str:
+def tidy(name: str) -> str:
     """One spelling for one name: composed characters, single blanks."""
     return " ".join(unicodedata.normalize("NFC", name).split())
 
@@ -209,7 +229,7 @@ def set_of(cells: Iterable[Cell], name: str, course: Course) -> str:
     """
     ids = {cell.grade_id for cell in cells if cell.grade_id}
     named: list[str] = []
-    for part in reversed(name.split("/")):
+    for part in reversed(re.split(r"[/\\]", name)):
         named += [str(each).lower() for each in SET.findall(part)]
     order = [*(each for each in named if each in course.sets), *course.sets]
     shared = {each: len(ids & course.sets[each].ids) for each in order}
@@ -236,11 +256,8 @@ def _read(path: Path, name: str) -> tuple[tuple[Cell, ...], str, str]:
     """A notebook's cells, its digest, and why it cannot be read (empty if it can)."""
     try:
         if (size := path.stat().st_size) > LARGEST:
-            return (
-                (),
-                f"{size} bytes",
-                f"{name}: {size:,} bytes; a notebook has at most {LARGEST:,}",
-            )
+            why = f"{name}: {size:,} bytes; a notebook has at most {LARGEST:,}"
+            return (), f"{size} bytes", why
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         return tuple(read_notebook(path)), digest, ""
     except ValueError as error:  # FileError, and what json says of a number of 5000 digits

@@ -28,6 +28,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What makes a spreadsheet take a text for a formula, also in full width."""
 
 
+NOT_ATTEMPTED = "not attempted"
+"""Stands in place of the first case that fails, where nobody wrote an answer."""
+
 CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "\ufffd")
 """Characters that a terminal obeys, all but tab and end of line: a student's text has none here."""
 
@@ -54,7 +57,8 @@ def csv_text(grades: Grades) -> str:
 def _row(result: Result, widest: int, seed: int) -> list[Any]:
     cells: list[Any] = [result.student, result.assignment, result.points, result.out_of]
     for task in result.tasks:
-        cells += [task.points, task.failure.case if task.failure else ""]
+        fails = task.failure.case if task.failure else ""
+        cells += [task.points, fails if task.attempted else NOT_ATTEMPTED]
     cells += [""] * (2 * (widest - len(result.tasks)))
     problems = [flaw.message for flaw in result.flaws]
     problems += [f"cell {error.cell}: {error.text}" for error in result.errors]
@@ -98,17 +102,26 @@ def read(path: Path) -> Grades:
 def write(path: Path, text: str) -> None:
     r"""Write a file whole or not at all: whoever reads it never sees a half.
 
-    Half a character, which UTF-8 cannot hold, is written as `\udc80`. An `OSError` names `path`.
+    Half a character, which UTF-8 cannot hold, is written as `\udc80`. A pipe or a device, as
+    `/dev/stdout`, is written to and not replaced. An `OSError` names `path`.
     """
     try:
-        _write(path, text)
+        if is_special(path):
+            path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+        else:
+            _write(path, text)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def is_special(path: Path) -> bool:
+    """Whether it is there, and neither a file nor a folder."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = beside(path)
     try:
         with open(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)
@@ -117,3 +130,8 @@ def _write(path: Path, text: str) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def beside(path: Path) -> tuple[int, str]:
+    """A new file in the folder of `path`, for what will be `path`: its descriptor and its name."""
+    return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -14,6 +14,7 @@ submission.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import json
@@ -27,6 +28,7 @@ from typing import Any, NamedTuple, NoReturn
 from virtlab.course.grading.course_files import Course, library_digest
 from virtlab.course.grading.limits import Limits
 from virtlab.course.grading.sandbox import Sandbox, available
+from virtlab.course.grading.stopping import end_with_parent
 from virtlab.course.grading.submissions import Submission
 
 
@@ -93,10 +95,19 @@ def _ended(number: int, frame: Any) -> NoReturn:
     sys.exit(128 + number)  # as an exception, so that a student's child is ended on the way
 
 
+def stay(core: list[str]) -> None:
+    """Keep this process and its children on that processor, if one is said and it can be had."""
+    if core and hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {int(core[0])})
+
+
 def main() -> None:
     """Serve lines until the input ends. Only answers go to the real standard output."""
     signal.signal(signal.SIGTERM, _ended)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us; it tells us
+    end_with_parent()
+    stay(sys.argv[1:])
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)
     gc.set_threshold(20_000, 20, 20)  # a judge makes much, and little of it in circles
@@ -105,8 +116,12 @@ def main() -> None:
         if line.startswith('{"setup": '):
             setup = json.loads(line)["setup"]
             continue
-        out.write(work(setup, line) + "\n")
-        out.flush()
+        answer = work(setup, line) + "\n"
+        try:
+            out.write(answer)
+            out.flush()
+        except OSError:  # nobody listens any more
+            os._exit(1)
 
 
 if __name__ == "__main__":
