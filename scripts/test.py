@@ -36,8 +36,10 @@ class Part(NamedTuple):
     asked: bool = False
 
 
+# nbformat takes two seconds to load: this file is with the others that need it
+DOCUMENTS = "tests/test_notebooks.py"
 OTHERS = ("browser", "course", "exercises", "oracles")
-UNIT = ("tests", *(f"--ignore=tests/{other}" for other in OTHERS))
+UNIT = ("tests", *(f"--ignore=tests/{other}" for other in OTHERS), f"--ignore={DOCUMENTS}")
 
 
 PARTS = (
@@ -77,9 +79,10 @@ PARTS = (
         ),
         "notebooks",
     ),
+    # one run of nbgrader serves a file: so xdist may not split one over two workers
     Part(
         "exercises",
-        (*PYTEST, "-n", "2", "--dist", "worksteal", "tests/exercises"),
+        (*PYTEST, "-n", "2", "--dist", "loadfile", "tests/exercises", DOCUMENTS),
         "tests/exercises",
     ),
     # two workers, each with a JupyterLab and a browser of its own
@@ -96,7 +99,7 @@ PARTS = (
             *SHARED,
             *("-m", "not volume"),
             *UNIT[:1],
-            *(each for each in UNIT[1:] if not each.endswith("course")),
+            *(each for each in UNIT[1:] if not each.endswith(("course", DOCUMENTS))),
             "--cov",
             "--cov-report=term:skip-covered",
             f"--cov-fail-under={COVERED}",

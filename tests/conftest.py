@@ -7,15 +7,21 @@ neighbours, with ten times the work.
 
 Coverage watches on request only (`make coverage`): it makes Python two or three times as slow. The
 tests marked `volume`, many rounds of one kind, are left out of it.
+
+A test that takes too long ends its process. One thread watches all of them: pytest-timeout's own
+way, a thread for each test, cost more than most tests do.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import threading
+import time
 
 import hypothesis
 import pytest
+import pytest_timeout
 
 hypothesis.settings.register_profile(
     "fast", derandomize=True, deadline=None, max_examples=100, print_blob=False
@@ -68,6 +74,51 @@ def pytest_runtest_logfinish() -> None:
     done += 1
     if done % SETTLED == 0:
         settle()
+
+
+class Watchdog(threading.Thread):
+    """Looks now and then whether the test that runs is late; then it lets pytest-timeout bite."""
+
+    SECONDS = 0.5  # between two looks
+
+    def __init__(self) -> None:
+        super().__init__(name="watchdog", daemon=True)
+        self.watched: tuple | None = None
+
+    def watch(self, item, settings) -> None:
+        """From now on this test runs."""
+        self.watched = (time.monotonic() + settings.timeout, item, settings)
+        if not self.is_alive():
+            self.start()
+
+    def look(self) -> None:
+        """End the process if the test is late."""
+        watched = self.watched
+        if watched and watched[0] < time.monotonic():
+            self.watched = None
+            pytest_timeout.timeout_timer(*watched[1:])
+
+    def run(self) -> None:
+        """Until the process ends."""
+        while True:
+            time.sleep(self.SECONDS)
+            self.look()
+
+
+watchdog = Watchdog()
+
+
+def pytest_timeout_set_timer(item, settings):
+    """Instead of a thread for each test; a test that asks for the signal gets it."""
+    if settings.method == "signal":
+        return None
+    watchdog.watch(item, settings)
+    return True
+
+
+def pytest_timeout_cancel_timer(item) -> None:
+    """The test is done; None, because what pytest-timeout itself set must be cancelled too."""
+    watchdog.watched = None
 
 
 NOT_HERE = "not in this machine: "

@@ -78,7 +78,12 @@ def test_a_modules_opening_says_what_it_is_about():
 
 @pytest.mark.parametrize("module", MODULES)
 def test_doctests_run(module):
-    assert doctest.testmod(load(module)).failed == 0
+    """To look for examples in a module that has none takes longer than most examples do."""
+    loaded = load(module)
+    if ">>> " in Path(loaded.__file__).read_text(encoding="utf-8"):
+        found = doctest.testmod(loaded)
+        assert found.attempted
+        assert found.failed == 0
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith(INVENTED)])

@@ -19,7 +19,7 @@ def test_four(): pass
 WHOLE_FILE = 'import pytest\npytest.importorskip("no_such_module_here")\n'
 
 
-def run(folder: Path, text: str, no_skip: str) -> subprocess.CompletedProcess:
+def run(folder: Path, text: str, no_skip: str, *options: str) -> subprocess.CompletedProcess:
     """Run a small suite under the project's conftest."""
     conftest = Path(__file__).with_name("conftest.py").read_text()
     (folder / "conftest.py").write_text(conftest)
@@ -27,15 +27,8 @@ def run(folder: Path, text: str, no_skip: str) -> subprocess.CompletedProcess:
     (folder / "pytest.ini").write_text("[pytest]\n")
     return subprocess.run(
         [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:nbval",
-            "test_it.py",
+            *(sys.executable, "-m", "pytest", "-q", *options),
+            *("-p", "no:cacheprovider", "-p", "no:nbval", "test_it.py"),
         ],
         cwd=folder,
         env={**os.environ, "VIRTLAB_NO_SKIP": no_skip},

@@ -186,14 +186,27 @@ def take(
 ) -> tuple[list[str], int]:
     """Open, run, look, press, look again: the problems found, and how many controls were pressed.
 
-    With ``VIRTLAB_SLOW=1`` there are pictures of the end too. The lesson stays open.
+    A lesson with problems leaves pictures of its end in `pictures`. With ``VIRTLAB_SLOW=1`` each
+    lesson does, and of its beginning too. The lesson stays open.
     """
     with contextlib.closing(Ears(page)) as ears:
         try:
-            problems, pressed = look(page, path, pictures)
+            problems, pressed = look(page, path, pictures if SLOW else None)
         except playwright.sync_api.Error as error:
             problems, pressed = [first_line(error)], 0
-    return problems + ears.heard, pressed
+        problems += ears.heard
+    if pictures and (SLOW or problems):
+        problems += last_pictures(page, pictures, f"{Path(path).stem}-after")
+    return problems, pressed
+
+
+def last_pictures(page: playwright.sync_api.Page, folder: Path, name: str) -> list[str]:
+    """Take pictures of the end; what went wrong is a problem of its own."""
+    try:
+        photograph(page, folder, name)
+    except playwright.sync_api.Error as error:
+        return [f"no pictures: {first_line(error)}"]
+    return []
 
 
 def look(page: playwright.sync_api.Page, path: str, pictures: Path | None) -> tuple[list[str], int]:
@@ -207,6 +220,4 @@ def look(page: playwright.sync_api.Page, path: str, pictures: Path | None) -> tu
     found += more + audit(page)
     later = ask(page, "problems()")
     found += [f"after pressing: {line}" for line in later if line not in found]
-    if pictures and SLOW:
-        photograph(page, pictures, f"{Path(path).stem}-after")
     return found, pressed

@@ -153,7 +153,8 @@ def test_a_good_lesson_has_no_problems_and_every_control_is_pressed(page, lab, t
     problems, pressed = harness.take(page, path, tmp_path)
     assert [line for line in problems if not NOT_OURS.search(line)] == []
     assert pressed == 23  # of 22 controls: what starts Play then pauses it
-    assert (tmp_path / "good.png").stat().st_size > 10_000
+    # what axe finds in ipywidgets' own controls counts as a problem: so there are pictures
+    assert (tmp_path / "good-after.png").stat().st_size > 10_000
     shown = page.locator(".widget-html-content b").first.inner_text()
     names = [
         "Accordion",

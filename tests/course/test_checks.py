@@ -1,6 +1,7 @@
 """`check` and `hint`: what a student sees, and what an answer cannot get around."""
 
 import builtins
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from virtlab.course.answers import Answer
 from virtlab.course.checks import TASKS, CheckFailed, check, examine, find, hint
 from virtlab.course.grading import hidden
 from virtlab.course.tasks import Case, Difference, shown
+
+SEEDS = 120 if os.environ.get("VIRTLAB_SLOW") == "1" else 6
+"""How many a solution passes with; a class is graded with others, each time."""
 
 Q1 = """
 def who_answers(mappings, address, size):
@@ -54,7 +58,7 @@ def test_the_solution_passes_every_case_within_a_second(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_the_solution_passes_with_any_seed(task):
     names = solutions()
-    assert all(check(task, seed=seed, namespace=names).ok for seed in range(12))
+    assert all(check(task, seed=seed, namespace=names).ok for seed in range(SEEDS))
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -12,6 +12,7 @@ TEXTS = sorted(exercises.TEXTS.glob("*.py"))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # a run of nbgrader
 def test_generation_changes_nothing():
     for path, content in exercises.build(TEXTS).items():
         assert path.read_text(encoding="utf-8") == content, path.name

@@ -22,6 +22,7 @@ from virtlab.course.grading import hidden
 pytest.importorskip("nbgrader")
 
 SLOW = os.environ.get("VIRTLAB_SLOW") == "1"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200 if SLOW else 400)]
 WHOLE = SETS if SLOW else ["ps01", "ps04"]
 """Problem sets that every student hands in."""
 
@@ -116,15 +117,12 @@ def points(course):
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200 if SLOW else 400)
 def test_what_nbgrader_releases_is_what_is_stored(course):
     for name in SETS:
         made = (course / "exercises" / name / f"{name}.ipynb").read_text(encoding="utf-8")
         assert made.rstrip("\n") + "\n" == notebook("exercises", name).read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_every_cell_gets_the_points_that_its_answer_is_worth(points, name):
     wrong = kinds(name)
@@ -136,7 +134,6 @@ def test_every_cell_gets_the_points_that_its_answer_is_worth(points, name):
         assert worth[kind], f"{task}, {kind}: {score} of {most}"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", WHOLE)
 def test_solutions_get_all_points_and_released_notebooks_none(points, name):
     assert all(score == most for score, most in points[name, "solver"].values())
@@ -144,13 +141,11 @@ def test_solutions_get_all_points_and_released_notebooks_none(points, name):
     assert points[name, "solver"].keys() == {CELL[task] for task in tasks_of(name)}
 
 
-@pytest.mark.slow
 def test_the_exported_table_has_every_student(course):
     rows = (course / "grades.csv").read_text().splitlines()
     assert len(rows) - 1 == sum(1 for name in SETS for _ in {"mixed", "solver", "cheat"})
 
 
-@pytest.mark.slow
 def test_feedback_shows_the_report_and_no_hidden_source(course):
     page = course / "feedback" / "mixed" / "ps01" / "ps01.html"
     shown = page.read_text(encoding="utf-8")

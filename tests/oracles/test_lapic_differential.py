@@ -145,21 +145,21 @@ def test_after_reset_both_are_the_same(two):
 
 @needs_qemu
 def test_deviation_qemu_cannot_suppress_the_broadcast(two):
-    """SDM 3A 10.8.5: bit 24 of the version says that it can; SVR bit 12 does it."""
+    """SDM 3A 11.8.5: bit 24 of the version says that it can; SVR bit 12 does it."""
     assert two.both(get("VERSION")) == (0x0105_0014, 0x0005_0014)
     assert two.both(put("SVR", 0x11FF), get("SVR")) == (0x11FF, 0x01FF)
 
 
 @needs_qemu
 def test_deviation_qemu_accepts_while_switched_off(two):
-    """SDM 3A 10.4.7.2: the state after reset; no vector is accepted."""
+    """SDM 3A 11.4.7.2: the state after reset; no vector is accepted."""
     two.message(Msi(BASE, 0x41))
     assert two.both(get("IRR2")) == (0, 2)
 
 
 @needs_qemu
 def test_deviation_qemu_leaves_the_lvt_unmasked_when_switched_off(two):
-    """SDM 3A 10.4.7.2: the mask bits of all entries are set, and cannot be cleared."""
+    """SDM 3A 11.4.7.2: the mask bits of all entries are set, and cannot be cleared."""
     commands = [put("SVR", ENABLED), put("LVT_ERROR", 0x55), put("SVR", 0xFF), get("LVT_ERROR")]
     assert two.both(*commands) == (MASK | 0x55, 0x55)
     assert two.both(put("LVT_THERMAL", 0x55), get("LVT_THERMAL")) == (MASK | 0x55, 0x55)
@@ -168,7 +168,7 @@ def test_deviation_qemu_leaves_the_lvt_unmasked_when_switched_off(two):
 @needs_qemu
 @pytest.mark.parametrize("name", [reg.name for reg in LVT if reg.name != "LVT_LINT0"])
 def test_deviation_qemu_keeps_reserved_bits_of_the_lvt(two, name):
-    """SDM 3A figure 10-8: they are reserved."""
+    """SDM 3A figure 11-8: they are reserved."""
     ours, theirs = two.both(put("SVR", ENABLED), put(name, 0xFFFF_FFFF), get(name))
     assert (ours, theirs) == (REGS[name].rw, 0xFFFF_FFFF)
 
@@ -176,13 +176,13 @@ def test_deviation_qemu_keeps_reserved_bits_of_the_lvt(two, name):
 @needs_qemu
 @pytest.mark.parametrize(("name", "value"), [("ICR_LOW", 0xFFF3_3041), ("ICR_HIGH", 0xFFFF_FFFF)])
 def test_deviation_qemu_keeps_reserved_bits_of_icr(two, name, value):
-    """SDM 3A figure 10-12: reserved, and the delivery status is read-only."""
+    """SDM 3A figure 11-12: reserved, and the delivery status is read-only."""
     assert two.both(put(name, value), get(name)) == (value & REGS[name].rw, value)
 
 
 @needs_qemu
 def test_deviation_qemu_takes_vectors_below_16(two):
-    """SDM 3A 10.5.2: an illegal vector is an error, and no request."""
+    """SDM 3A 11.5.2: an illegal vector is an error, and no request."""
     two.run([put("SVR", ENABLED)])
     two.message(Msi(BASE, 0x0F))
     assert two.both(get("IRR0")) == (0, 1 << 15)
@@ -191,7 +191,7 @@ def test_deviation_qemu_takes_vectors_below_16(two):
 
 @needs_qemu
 def test_deviation_qemus_esr_shows_errors_at_once_and_for_ever(two):
-    """SDM 3A 10.5.3: a write brings it up to date, and the next one clears it."""
+    """SDM 3A 11.5.3: a write brings it up to date, and the next one clears it."""
     nowhere = LapicRegisters.ISR0.offset - 0xC0  # 040h
     two.ours.read(nowhere, 4)
     two.theirs.run([(LOAD, BASE + nowhere, 0)])
@@ -202,14 +202,14 @@ def test_deviation_qemus_esr_shows_errors_at_once_and_for_ever(two):
 
 @needs_qemu
 def test_deviation_an_ipi_that_says_level_is_one_in_qemu(two):
-    """SDM 3A 10.6.1: the trigger mode is for INIT de-assert; other modes are edges."""
+    """SDM 3A 11.6.1: the trigger mode is for INIT de-assert; other modes are edges."""
     level = 0x41 | LEVEL | 1 << 14 | 1 << 18
     assert two.both(put("SVR", ENABLED), put("ICR_LOW", level), get("TMR2")) == (0, 2)
 
 
 @needs_qemu
 def test_deviation_qemu_has_no_broadcast_to_clusters(two):
-    """SDM 3A 10.6.2.2: cluster 15 is every cluster."""
+    """SDM 3A 11.6.2.2: cluster 15 is every cluster."""
     two.run([put("SVR", ENABLED), put("DFR", 0), put("LDR", 0x21 << 24)])
     two.message(Msi(BASE | 0xF1 << 12 | 4, 0x41))
     assert two.both(get("IRR2")) == (2, 0)
@@ -217,13 +217,13 @@ def test_deviation_qemu_has_no_broadcast_to_clusters(two):
 
 @needs_qemu
 def test_deviation_qemu_answers_between_the_registers(two):
-    """SDM 3A 10.4.1: an access to bytes 4 to 15 is undefined; ours does nothing."""
+    """SDM 3A 11.4.1: an access to bytes 4 to 15 is undefined; ours does nothing."""
     assert two.ours.read(REGS["SVR"].offset + 4, 4) == 0
     assert two.theirs.run([(LOAD, BASE + REGS["SVR"].offset + 4, 0)]) == [0xFF]
 
 
 @needs_qemu
 def test_deviation_qemu_finds_itself_by_the_number_it_was_born_with(two):
-    """SDM 3A 10.6.1: the shorthand "self" needs no id; QEMU looks the written one up."""
+    """SDM 3A 11.6.1: the shorthand "self" needs no id; QEMU looks the written one up."""
     own = [put("SVR", ENABLED), put("ID", 2 << 24), put("ICR_LOW", 0x41 | 1 << 18), get("IRR2")]
     assert two.both(*own) == (2, 0)
