@@ -48,6 +48,39 @@ SPECIFICATIONS = {
 }
 """The specifications that terms are taken from, by the name that a clause begins with."""
 
+EDITIONS = {
+    "virtio 1.3": "Committee Specification Draft 01",
+    "VT-d 3.0": "June 2018. Since revision 4.0 the chapter of the registers is 11, here it is 10",
+    "SDM": "the manual of Intel's processors, December 2022 (325462-078); see below",
+    "PCI 3.0": "also for MSI and MSI-X (6.8)",
+    "PCI Express 3.0": "and *PCI Express 6.3* by that name, for what is newer than 3.0",
+    "ACPI 6.4": "and *PCI Firmware 3.0* for the table that says where ECAM is",
+}
+"""Which edition the whole project cites; `tests/test_editions.py` keeps to it."""
+
+SDM_CHAPTERS = {
+    4: ("3A", "Paging"),
+    6: ("3A", "Interrupt and Exception Handling"),
+    9: ("3A", "Multiple-Processor Management"),
+    10: ("3A", "Processor Management and Initialization"),
+    11: ("3A", "Advanced Programmable Interrupt Controller (APIC)"),
+    12: ("3A", "Memory Cache Control"),
+    25: ("3C", "Virtual Machine Control Structures"),
+    26: ("3C", "VMX Non-Root Operation"),
+    27: ("3C", "VM Entries"),
+    28: ("3C", "VM Exits"),
+    29: ("3C", "VMX Support for Address Translation"),
+    30: ("3C", "APIC Virtualization and Virtual Interrupts"),
+    33: ("3C", "Virtualization of System Resources"),
+}
+"""Volume and title of the SDM's chapters whose numbers differ from edition to edition."""
+
+OTHER_EDITIONS = """\
+Two chapters were put into the SDM, so its numbers move. Until 2022 those from 8 on are one less.
+Newer editions count those from 4 on one more. A section keeps its place within the chapter. With
+another edition, go by the chapter's title:
+"""
+
 OPENING = """\
 # Glossary
 
@@ -110,7 +143,13 @@ def page(found: list[Term]) -> str:
         f"| {clause_link(term.specification)} |"
         for term in found
     ]
-    sources = [f"- [{name}]({address})" for name, address in SPECIFICATIONS.items()]
+    sources = [
+        f"- [{name}]({address})" + (f": {EDITIONS[name]}" if name in EDITIONS else "")
+        for name, address in SPECIFICATIONS.items()
+    ]
+    chapters = [
+        f"| {volume} | {chapter} | {title} |" for chapter, (volume, title) in SDM_CHAPTERS.items()
+    ]
     return (
         "\n".join(
             [
@@ -120,6 +159,11 @@ def page(found: list[Term]) -> str:
                 "## Specifications",
                 "",
                 *sources,
+                "",
+                OTHER_EDITIONS,
+                "| SDM, volume | chapter here | title |",
+                "|---|---|---|",
+                *chapters,
             ]
         )
         + "\n"

@@ -46,8 +46,12 @@ class Lesson:
         self.headings = re.findall(r"^# ## (.*)$", text, re.M)
 
     def names(self, topic: str) -> bool:
-        """Whether the line of topics has this one, also within a range such as S09 to S12."""
-        for first, last in re.findall(r"\b([SB]\d\d)(?: to ([SB]\d\d))?", self.line):
+        """Whether the line of topics has this one, also within a range such as S09 to S12.
+
+        Not if it says that the topic "is touched": then another lesson teaches it.
+        """
+        taught = re.sub(r"\b[SB]\d\d is touched", "", self.line)
+        for first, last in re.findall(r"\b([SB]\d\d)(?: to ([SB]\d\d))?", taught):
             if first <= topic <= (last or first):
                 return True
         return False

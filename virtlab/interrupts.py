@@ -17,7 +17,7 @@ its data are declared here, for whoever sends one, remaps one or receives one.
 `InterruptController` is what a processor, real or virtual, asks of the chip between it and the
 wires.
 
-Source: PCI 3.0, 6.8; Intel SDM 3A, 10.11 (the message), 10.6 (delivery modes).
+Source: PCI 3.0, 6.8; Intel SDM 3A, 11.11 (the message), 11.6 (delivery modes).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Msi(NamedTuple):
 
 
 class Delivery(IntEnum):
-    """Delivery modes: what the vector is to the processor (SDM 3A 10.6.1). 3 is reserved."""
+    """Delivery modes: what the vector is to the processor (SDM 3A 11.6.1). 3 is reserved."""
 
     FIXED = 0
     LOWEST_PRIORITY = 1
@@ -92,17 +92,17 @@ MESSAGE_BASE = 0xFEE0_0000
 """Where a message is written to, with destination 0."""
 
 INTERRUPT_RANGE = range(MESSAGE_BASE, MESSAGE_BASE + (1 << 20))
-"""Writes of devices to these addresses are interrupts, and no memory (SDM 3A 10.11.1)."""
+"""Writes of devices to these addresses are interrupts, and no memory (SDM 3A 11.11.1)."""
 
 DESTINATION, HINT, LOGICAL = Bits(19, 12), Bits(3), Bits(2)
-"""Fields of a message's address (SDM 3A 10.11.1)."""
+"""Fields of a message's address (SDM 3A 11.11.1)."""
 
 DESTINATION_HIGH = Bits(63, 40)
 """Bits 31:8 of an x2APIC destination. No bus carries them: between the remapping unit and the
 APICs, QEMU and KVM write them here (KVM API, KVM_CAP_X2APIC_API)."""
 
 VECTOR, MODE, ASSERT, TRIGGER = Bits(7, 0), Bits(10, 8), Bits(14), Bits(15)
-"""Fields of its data (SDM 3A 10.11.2)."""
+"""Fields of its data (SDM 3A 11.11.2)."""
 
 
 class Interrupt(NamedTuple):

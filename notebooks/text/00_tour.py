@@ -70,7 +70,7 @@ assert len(events) == 10
 #
 # ## Round 2. The same driver in a virtual machine
 #
-# **Claim: in a virtual machine, an access to a port stops the guest.** The processor leaves the guest and enters the *virtual machine monitor*, the VMM. That is an **exit**. The VMM looks at what the guest wanted, does it on a *virtual* UART, and enters the guest again. The guest does not notice.
+# A *virtual machine* is a machine that software makes on a real one. What runs in it is the *guest*; the real machine is the *host*. **Claim: in a virtual machine, an access to a port stops the guest.** The processor leaves the guest and enters the *virtual machine monitor*, the VMM. That is an **exit**. The VMM looks at what the guest wanted, does it on a *virtual* UART, and enters the guest again. The guest does not notice.
 #
 # We make a virtual machine on our board. The driver's class is the same. Only the `Cpu` is another.
 
@@ -244,17 +244,17 @@ show.Quiz([
     ),
     show.question(
         "In VT-x, a bit of the I/O bitmap is 1. What happens at that port?",
-        ("The access exits to the VMM", "1 means exit (SDM vol. 3C, 26.1.3)."),
+        ("The access exits to the VMM", "1 means exit (SDM 3C 26.1.3)."),
         ("The access goes straight to the device", "That is what 0 means. The lecture calls an open port 'bitmap ON', which sounds like 1: beware."),
         ("The access is ignored", "Somebody has to answer. The VMM may decide to ignore it; the bitmap cannot."),
         place=1,
     ),
     show.question(
         "Why is a virtual machine's own, virtual UART useful, if a real one is faster?",
-        ("Each of many guests can have one, on hardware that has one or none", "Share or create: the goal of I/O virtualization."),
-        ("It is simpler to program", "It has the same registers, bit for bit."),
+        ("Each of many guests can have one", "The hardware may have one or none. Share or create: the goal of I/O virtualization."),
+        ("It has fewer registers, so it is simpler to program", "It has the same registers, bit for bit."),
         ("It needs no driver in the guest", "The guest runs the very same driver."),
-        place=1,
+        place=2,
     ),
 ])
 
@@ -263,7 +263,7 @@ show.Quiz([
 #
 # A driver knows a few verbs, and not what stands below them. In a virtual machine each verb may exit to the VMM, which answers with a virtual device. Exits cost time, so good designs have few of them.
 #
-# **New terms**: [access](../docs/glossary.md#access), [all ones](../docs/glossary.md#all-ones), [board](../docs/glossary.md#board), [driver](../docs/glossary.md#driver), [entry](../docs/glossary.md#entry-vm-entry), [exit](../docs/glossary.md#exit-vm-exit), [guest](../docs/glossary.md#guest), [host](../docs/glossary.md#host), [I/O bitmap](../docs/glossary.md#i-o-bitmap), [KVM](../docs/glossary.md#kvm), [LSR](../docs/glossary.md#lsr), [port](../docs/glossary.md#port), [QEMU](../docs/glossary.md#qemu), [register](../docs/glossary.md#register), [THR](../docs/glossary.md#thr-thre), [trace](../docs/glossary.md#trace), [UART](../docs/glossary.md#uart), [vCPU](../docs/glossary.md#vcpu), [virtual device](../docs/glossary.md#virtual-device), [VMM](../docs/glossary.md#vmm).
+# **New terms**: [access](../docs/glossary.md#access), [all ones](../docs/glossary.md#all-ones), [board](../docs/glossary.md#board), [driver](../docs/glossary.md#driver), [entry](../docs/glossary.md#entry-vm-entry), [exit](../docs/glossary.md#exit-vm-exit), [guest](../docs/glossary.md#guest), [host](../docs/glossary.md#host), [I/O bitmap](../docs/glossary.md#i-o-bitmap), [KVM](../docs/glossary.md#kvm), [LSR](../docs/glossary.md#lsr), [port](../docs/glossary.md#port), [QEMU](../docs/glossary.md#qemu), [register](../docs/glossary.md#register), [THR](../docs/glossary.md#thr-thre), [trace](../docs/glossary.md#trace), [UART](../docs/glossary.md#uart), [vCPU](../docs/glossary.md#vcpu), [virtual device](../docs/glossary.md#virtual-device), [virtual machine](../docs/glossary.md#virtual-machine), [VMM](../docs/glossary.md#vmm).
 #
 # **Read the code**, in this order: [virtlab/cpu.py](../virtlab/cpu.py) (the verbs), [virtlab/guest/uart.py](../virtlab/guest/uart.py) (the driver), [virtlab/vmm/vcpu.py](../virtlab/vmm/vcpu.py) (where a verb becomes an exit).
 #

@@ -195,7 +195,7 @@ assert bytes(driver.received) == b"k"
 # %% [markdown]
 # ## Round 6. A real boot
 #
-# Now the real thing. Somebody wrote down every access that SeaBIOS and then Linux 6.1 made to a UART, from power-on to a shell: 4,891 of them. **Claim: our UART gives every answer that the real one gave.** We send it each recorded write. We compare its answer to each recorded read.
+# Now drivers that we did not write. A PC was started in QEMU, and every access of its firmware and its kernel to the UART was written down. SeaBIOS and then Linux 6.1 made 4,891 of them, from power-on to a shell. **Claim: our UART gives every answer that QEMU's gave.** We send it each recorded write. We compare its answer to each recorded read.
 
 # %%
 boot = recording("uart16550")
@@ -310,9 +310,9 @@ show.Quiz([
     ),
     show.question(
         "What is port-mapped I/O good for?",
-        ("Devices take no room from memory, and decoding is cheap", "The two reasons it was invented. Both matter little today."),
-        ("It is faster than memory", "It is slower: the processor waits for each access to finish."),
-        ("Any instruction can use it", "Only IN and OUT, and only with the register AL, AX or EAX."),
+        ("Devices take no room from memory", "And decoding is cheap. For these two reasons it was invented. Both matter little today."),
+        ("An access is faster than one to memory", "It is slower: the processor waits for each access to finish."),
+        ("Any instruction can have a port as an operand", "Only IN and OUT, and only with the register AL, AX or EAX."),
     ),
 ])
 

@@ -283,9 +283,9 @@ show.Quiz([
     ),
     show.question(
         "A driver reads a 64-bit counter as two 32-bit loads. What protects it?",
-        ("Reading the high half twice, and starting over if it changed", "Then both halves are from the same 2^32 ticks."),
-        ("Nothing needs to: loads are in order", "In order, but not at the same time."),
-        ("Reading the low half first", "Then the carry can come between low and high: too large instead of too small."),
+        ("Reading the high half again afterwards", "If it changed, the driver starts over. So both halves are from the same 2^32 ticks."),
+        ("Nothing needs to: the processor keeps loads in order", "In order, but not at the same time."),
+        ("Reading the low half first, then the high one", "Then the carry can come between low and high: too large instead of too small."),
         place=1,
     ),
 ])

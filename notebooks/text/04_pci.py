@@ -299,16 +299,17 @@ assert guest.exits == 2 * len(seen.accesses)
 show.Quiz([
     show.question(
         "Why can the cards not all have fixed addresses, as the UART has?",
-        ("Nobody knows which cards will be plugged in, and two of a kind may be", "So a card says how much it needs, and software says where."),
-        ("PCI cards have no address decoders", "They have one for each BAR. The BAR tells it what to compare."),
-        ("Addresses below 4 GiB are used up", "There is room. The question is who takes which part."),
+        ("Nobody knows which cards will be plugged in", "And two of a kind may be. So a card says how much it needs, and software says where."),
+        ("A PCI card has no address decoder of its own", "It has one for each BAR. The BAR tells it what to compare."),
+        ("The addresses below 4 GiB are used up already", "There is room. The question is who takes which part."),
         place=1,
     ),
     show.question(
         "A scan gives the next bus number to a bridge. Why is its Subordinate Bus set to ff for a while?",
-        ("So that requests for buses whose numbers are not known yet go down", "Afterwards it gets the highest number that was really used."),
-        ("ff means that the bridge is off", "A bridge whose Secondary Bus is 0 is one that nobody has set up."),
-        ("Because the register reads ff after reset", "It reads 0 after reset."),
+        ("So that requests for any bus below go down", "Their numbers are not known yet. Afterwards it gets the highest number that was really used."),
+        ("ff means that the bridge is off until it is set up", "A bridge whose Secondary Bus is 0 is one that nobody has set up."),
+        ("It is not set: the register reads ff after reset", "It reads 0 after reset."),
+        place=2,
     ),
     show.question(
         "All ones were written to a BAR, and FFFFFF01 came back. What is it?",

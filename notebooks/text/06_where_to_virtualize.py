@@ -185,7 +185,7 @@ assert vm.disk.read(65, 128) == page * 16
 #
 # **Claim: at the top the guest's kernel does not run at all.** The VMM takes the call before the kernel sees it. It has *shadow I/O routines* of its own: they know what `write` means, which file descriptor 3 stands for, and where that file lies. They do the work on the host, and the application goes on with the result.
 #
-# How does a VMM catch `SYSCALL`? VT-x has no exit for it. But while bit SCE of EFER is 0, the instruction is undefined. It raises an exception, *invalid opcode*, number 6. The VMM may intercept exceptions, and sees by the bytes at RIP that this one was a system call.
+# How does a VMM catch `SYSCALL`? VT-x has no exit for it. But while bit SCE of the control register EFER is 0, the instruction is undefined. It raises an exception, *invalid opcode*, number 6. The VMM may intercept exceptions, and sees by the bytes at the instruction pointer that this one was a system call.
 
 # %% jupyter={"source_hidden": true}
 show.Predict(

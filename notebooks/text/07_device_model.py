@@ -101,7 +101,7 @@ assert operation.exits == 1 + len("hello")
 # %% [markdown] tags=["topic:S13"]
 # ## Round 3. Two homes
 #
-# A device model can live *inside the VMM*. A type 1 hypervisor with its own device models does that; the access is a call. Or it is a *service in user space*, beside the VMM. Then the access is a message, and an answer. **Claim: the guest cannot tell, and the price differs.**
+# A device model can live *inside the VMM*. A *type 1* hypervisor runs on the bare machine. One with its own device models does that; the access is a call. Or it is a *service in user space*, beside the VMM. Then the access is a message, and an answer. **Claim: the guest cannot tell, and the price differs.**
 
 # %%
 uart.close()
@@ -241,7 +241,7 @@ ata.close()
 #
 # For each interrupt the guest's handler masks, ends and unmasks at the interrupt controller, and the VMM asks it for the vector. **Claim: the home of the interrupt controller matters more than that of the device.** ARMvisor, a VMM for ARM, taught this lesson (Ding and others, Linux Symposium 2012). KVM has the same choice and calls it the *in-kernel irqchip*.
 #
-# One key at a UART that is served. Five exits: `HLT`, mask, end of interrupt (EOI), the character, unmask.
+# One key at a UART that is served. Five exits: `HLT` (the guest sleeps), mask, end of interrupt (EOI), the character, unmask.
 
 # %%
 from virtlab.vmm import irqchip

@@ -182,7 +182,7 @@ show.bars(f"Exits for {len(text)} characters", counts, "exits",
 assert counts == {"UART": 2 * len(text), "debug console": len(text)}
 
 # %% [markdown]
-# Half the exits, because the interface was made for a VMM. Remember this thought: [lesson 12](12_why_virtio.ipynb) takes it to its end, with one exit for a thousand requests.
+# Half the exits, because the interface was made for a VMM. Remember this thought: [lesson 12](12_why_virtio.ipynb) takes it to its end, with one exit for all requests that are ready.
 #
 # The second one is younger, and enumerable: *pvpanic*. A kernel that crashes tells its VMM. No hardware would care, so none ever had such a register. It is a PCI function, `1b36:0011`. The VMM plugs it in.
 
@@ -266,9 +266,9 @@ show.Quiz([
     ),
     show.question(
         "Why does a guest need a new driver for a non-existent device?",
-        ("Nobody could have written one before the device was invented", "The function is found like any other; no driver claims its numbers."),
-        ("Because it cannot be enumerated", "It may well be: pvpanic is a PCI function."),
-        ("Because it has no registers", "It has one, and the driver must know what it means."),
+        ("No driver claims its numbers yet", "The function is found like any other. But nobody could have written its driver before it was invented."),
+        ("It cannot be found by enumeration", "It may well be: pvpanic is a PCI function."),
+        ("It has no registers to be driven by", "It has one, and the driver must know what it means."),
         place=2,
     ),
     show.question(

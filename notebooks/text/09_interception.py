@@ -363,7 +363,7 @@ assert shadow == expected
 assert list(ept.values()) == [0, 0, 0, 0, 2 * 5]
 
 # %% [markdown]
-# Under EPT the same guest exits for its device alone. The price moved into the walk: each of the guest's four entries is itself found through EPT. That is 24 reads of memory in place of 4, until the TLB knows the page.
+# Under EPT the same guest exits for its device alone. The price moved into the walk: each of the guest's four entries is itself found through EPT. That is 24 reads of memory in place of 4, until the *TLB*, the processor's memory of translations, has the page.
 
 # %%
 from virtlab.vmm.nested_paging import references
@@ -381,7 +381,7 @@ assert references(guest_levels=4) == (4 + 1) * (4 + 1) - 1 == 24
 show.Quiz([
     show.question(
         "In VT-x the bit of port 0x60 is 1. The guest executes `IN AL, 0x60`. What happens?",
-        ("It exits, and the VMM decides what the guest reads", "1 means exit. A lecture that says \"bitmap ON\" for open ports would call this OFF."),
+        ("It exits to the VMM", "The VMM decides what the guest reads. 1 means exit. A lecture that says \"bitmap ON\" for open ports would call this OFF."),
         ("It reads the host's keyboard", "That would be a bit of 0."),
         ("It gets an exception, #GP", "That is the task's bitmap in the TSS, inside the guest. The VMM's bitmap makes an exit."),
         place=1,
@@ -412,7 +412,7 @@ show.Quiz([
 #
 # A bit for each port and an entry for each page decide who sees an access: the VMM or the device. In VT-x a 1 in the bitmap exits, whatever a slide calls it. Direct access costs no exit, intercepted access costs one for each access, and keeping a shadow in step costs exits of its own, which EPT does away with.
 #
-# **New terms**: [direct assignment](../docs/glossary.md#direct-assignment-assigned-device), [EPT](../docs/glossary.md#ept), [EPT misconfiguration](../docs/glossary.md#ept-misconfiguration), [EPT violation](../docs/glossary.md#ept-violation), [exit qualification](../docs/glossary.md#exit-qualification), [instruction emulation](../docs/glossary.md#instruction-emulation), [nested walk](../docs/glossary.md#nested-walk), [shadow page table](../docs/glossary.md#shadow-page-table), [write protection](../docs/glossary.md#write-protection-of-a-table).
+# **New terms**: [direct assignment](../docs/glossary.md#direct-assignment-assigned-device), [EPT](../docs/glossary.md#ept), [EPT misconfiguration](../docs/glossary.md#ept-misconfiguration), [EPT violation](../docs/glossary.md#ept-violation), [exit qualification](../docs/glossary.md#exit-qualification), [instruction emulation](../docs/glossary.md#instruction-emulation), [nested walk](../docs/glossary.md#nested-walk), [shadow page table](../docs/glossary.md#shadow-page-table), [TLB](../docs/glossary.md#tlb), [write protection](../docs/glossary.md#write-protection-of-a-table).
 #
 # **Read the code**, in this order: [virtlab/vmm/io_bitmap.py](../virtlab/vmm/io_bitmap.py) (two pages and a loop), [virtlab/vmm/ept.py](../virtlab/vmm/ept.py) (what an entry allows), [virtlab/vmm/emulate.py](../virtlab/vmm/emulate.py) (an instruction finished in one function).
 #

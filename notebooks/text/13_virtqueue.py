@@ -436,9 +436,10 @@ show.Quiz([
     ),
     show.question(
         "A driver wants to free the memory of a queue. What must come first?",
-        ("A reset, of the device or of this queue, that has been seen to be done", "Until then the device may write there at any time."),
-        ("An empty queue", "Empty now is no promise. The device may also still poll the index."),
-        ("Writing zeros over the ring", "Those zeros would be read as a ring by a device that still looks."),
+        ("A reset, of the device or of the queue", "And the driver must see that it is done. Until then the device may write there at any time."),
+        ("The last buffer, so that the queue is empty", "Empty now is no promise. The device may also still poll the index."),
+        ("Zeros, written over all three parts", "Those zeros would be read as a ring by a device that still looks."),
+        place=2,
     ),
 ])
 

@@ -80,6 +80,8 @@ show.split_ring_picture(look(), "1. add_buf: placed, and not yet to be seen", be
 
 # %% [markdown] tags=["topic:S38", "topic:S39"]
 # The head of the chain, 0, stands in `avail.ring[0]`. But the device only looks at entries before `avail.idx`, and that is 0. *Kick* moves it. Then it rings the bell, unless the device has asked for silence ([lesson 15](15_notifications.ipynb)).
+#
+# Must the index wait for the kick? No. Linux moves `avail.idx` in each add already (`virtqueue_add_split`), and its kick afterwards only decides about the bell. A device that polls then sees each request at once. What both keep is the order: descriptors and entry first, the index behind them. We move it in the kick, as the lecture does, so that you can see the two steps apart.
 
 # %% jupyter={"source_hidden": true}
 show.Predict(
@@ -405,10 +407,10 @@ show.bars("Exits", {"one sector by programmed I/O": ata, "two sectors by a virtq
 # %% jupyter={"source_hidden": true}
 show.Quiz([
     show.question(
-        "The driver has called add_buf but not kick. Why does the device not see the request?",
+        "Our driver has called add_buf but not kick. Why does the device not see the request?",
         ("`avail.idx` has not moved, and the device reads only entries before it", "Descriptors and entry are already in memory. The index is what exposes them."),
         ("The descriptors are not written before the kick", "They are. Compare pictures 1 and 2: only the index differs."),
-        ("The bell has not rung", "A device that polls finds work without any bell, once the index says so."),
+        ("The bell has not rung, so the device does not look at the ring", "A device that polls finds work without any bell, once the index says so. Linux's add has it say so already."),
         place=1,
     ),
     show.question(
@@ -433,9 +435,10 @@ show.Quiz([
     ),
     show.question(
         "What does an indirect table save?",
-        ("Descriptors of the ring: one for a request of any length", "So more requests fit. The device pays one more read."),
-        ("The copy of the data", "Nothing is copied in either case."),
-        ("The used element", "Each request has one, whatever its chain looks like."),
+        ("Descriptors of the ring", "A request of any length takes one. So more requests fit, and the device pays one more read."),
+        ("A copy of the request's data", "Nothing is copied in either case."),
+        ("Elements of the used ring", "Each request has one, whatever its chain looks like."),
+        place=1,
     ),
 ])
 

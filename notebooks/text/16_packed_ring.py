@@ -376,13 +376,14 @@ show.Quiz([
     ),
     show.question(
         "A list of three is used. Which descriptors does the device write?",
-        ("One, at the oldest slot that it holds; both sides skip three slots for this list", "And the slot may have belonged to another list."),
+        ("One, at the oldest slot that it holds", "Both sides then skip three slots. And the slot may have belonged to another list."),
         ("All three, so that each has USED set", "Only one. The other two keep the bits that the driver gave them."),
-        ("The last one, as the id is there", "The driver puts the id there. The device writes where its own count points to."),
+        ("The list's last one, as the id is there", "The driver puts the id there. The device writes where its own count points to."),
+        place=2,
     ),
     show.question(
         "Why does the driver write the first flags of a batch last?",
-        ("The device reads in ring order, so this one descriptor hides all that lie behind it", "It does what `avail.idx` does in a split ring."),
+        ("This one descriptor hides all that lie behind it", "The device reads in ring order. So these flags do what `avail.idx` does in a split ring."),
         ("The flags are the last field of a descriptor", "They are, but the other descriptors' flags are written at once."),
         ("So that the device is not rung for each descriptor", "The bell is apart from it. The driver rings it after all flags, if at all."),
         place=2,

@@ -126,9 +126,9 @@ told = f"Here pop takes {by_size[4096].scalar:,.0f} ns a chain, pop_many {by_siz
 show.plot(figure, "Time for one chain against the batch, 1 to 4,096 chains, both axes logarithmic. pop is flat. pop_many begins level with it, and from five chains on falls along a curve that becomes flat. Its chains in any order lie above that curve.", told)
 
 # %% [markdown] tags=["topic:B03"]
-# The red line is flat: the hundredth `pop` costs what the first one did. The blue points fall along the curve `fixed / n + each`. On the left they are level with the red ones, because `pop_many` takes fewer than five chains by `pop`. It chooses by itself, so a device need not.
+# The line of squares is flat: the hundredth `pop` costs what the first one did. The round points fall along the curve `fixed / n + each`. On the left they are level with the squares, because `pop_many` takes fewer than five chains by `pop`. It chooses by itself, so a device need not.
 #
-# The green points lie higher. Chains that lie anywhere must be followed, and that costs many more *passes*, calls of NumPy over a whole array, as round 5 shows. A batch of eight gains little there.
+# The triangles lie higher. Chains that lie anywhere must be followed, and that costs many more *passes*, calls of NumPy over a whole array, as round 5 shows. A batch of eight gains little there.
 #
 # Where does the fixed price come from? We can count instead of measuring. A *spy* is an array that notes each NumPy call over itself.
 

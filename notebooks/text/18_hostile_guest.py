@@ -20,7 +20,7 @@
 # %% [markdown] tags=["topic:B07"]
 # ## The picture
 #
-# A VMM is a process. The guest's memory is a part of the process's own memory. Here is such a process, in one array of 48 KiB. The guest has the green parts. Before and behind them lie things that it must never see: another VM's memory, the key of the disks, pointers to code.
+# A VMM is a process. The guest's memory is a part of the process's own memory. Here is such a process, in one array of 48 KiB. The guest has the two parts that are marked *its own*. Before and behind them lie things that it must never see: another VM's memory, the key of the disks, pointers to code.
 #
 # An honest guest writes one sector of its disk. We let it meet two block devices: a **naive** one, and that of the library.
 
@@ -226,7 +226,7 @@ assert driver.needs_reset
 # %% [markdown]
 # ## Play
 #
-# All 21 attacks, at either device. It starts with the theft of the key. Press *The other device*, and see how the colours and words on the right change. At the very end stands the line of code that makes the difference.
+# All 21 attacks, at either device. It starts with the theft of the key. Press *The other device*, and see how the words and colours on the right change. At the very end stands the line of code that makes the difference.
 #
 # Then find three attacks. One kills the naive device although no byte of the host was overwritten. One is served by our device without any error. And one harms nobody but the guest itself.
 

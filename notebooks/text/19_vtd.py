@@ -227,7 +227,7 @@ assert [fault and fault.code for fault in found.values()] == [1, 2, 3, 7, 0xC, 5
 break_table(found)
 
 # %% [markdown] tags=["topic:S43"]
-# Two rows deserve a second look. A second-level entry has no present bit: without R and W it maps nothing, and a write then is "no permission to write". And FPD, *fault processing disable*, keeps a device's faults out of the records. The request was still refused.
+# Two rows deserve a second look. A second-level entry has no present bit: without R and W it maps nothing, and a write then is "no permission to write". (Newer revisions of the manual say *second-stage* for second-level.) And FPD, *fault processing disable*, keeps a device's faults out of the records. The request was still refused.
 #
 # FPD helps because records are few. This unit has 8, and one source id gets only one of them: a card that goes mad cannot fill them all. But what if nine cards fail at once?
 
@@ -510,10 +510,10 @@ show.Quiz([
     ),
     show.question(
         "A write met the fault reason 5, and the page's entry is all zero. Why not 'not present'?",
-        ("A second-level entry has no present bit: no right is all that can be missing", "R and W both 0 maps nothing. A read would meet reason 6."),
-        ("The context entry was not present", "That is reason 2, and no second-level entry would have been read."),
-        ("The record is of another card", "A record has the source id. One can always tell."),
-        place=0,
+        ("A second-level entry has no present bit", "R and W both 0 maps nothing: no right is all that can be missing. A read would meet reason 6."),
+        ("The context entry was the one not present", "That is reason 2, and no second-level entry would have been read."),
+        ("The record belongs to another card", "A record has the source id. One can always tell."),
+        place=2,
     ),
     show.question(
         "The kernel clears an entry, and gives the frame to another VM. What is missing?",

@@ -160,7 +160,7 @@ function_map({0x600: PF, **dict.fromkeys(without, VF)}, "20 VFs without ARI", bu
 #
 # ## Play
 #
-# Below is a card with up to 256 VFs. Yellow registers are the software's. Turn it off, take ARI away, turn it on. Find the smallest NumVFs that needs bus 07, once with ARI and once without. Then make the pages 4 MiB.
+# Below is a card with up to 256 VFs. The registers that have a control are the software's; they are yellow in the picture. Turn it off, take ARI away, turn it on. Find the smallest NumVFs that needs bus 07, once with ARI and once without. Then make the pages 4 MiB.
 
 # %%
 show.VfLab()

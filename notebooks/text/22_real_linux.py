@@ -344,7 +344,7 @@ show.Quiz([
     ),
     show.question(
         "Why is the guest's memory a file?",
-        ("Because a file has a descriptor, and a descriptor can be given to another process", "Whoever has the descriptor can map the file."),
+        ("So that another process can be given its descriptor", "Whoever has the descriptor of a file can map it."),
         ("So that it survives a restart of the guest", "It does not: a memfd ends with the last who has it."),
         ("Because Linux in the guest needs a swap file", "The guest does not know of it at all."),
         place=2,
@@ -357,7 +357,7 @@ show.Quiz([
         place=1,
     ),
     show.question(
-        "mke2fs saved nearly no notification, although EVENT_IDX was on. Why?",
+        "In the recording mke2fs saved few notifications, 14 of 124, although EVENT_IDX was on. Why?",
         ("It mostly has one chain in the ring, and waits for it", "Each kick finds the device asleep, and each call is wanted."),
         ("Our back-end does not know EVENT_IDX", "It offers it, and Linux took it: you saw the bit."),
         ("QEMU under TCG rings for each descriptor, and not for each chain", "It rings when the driver does, once a kick."),

@@ -171,7 +171,7 @@ check("ps1.q3")
 # ## 4. Read a recorded boot
 # *about 8 lines · 15 min · ★★ · S02*
 #
-# A real machine's boot was recorded: every access that its firmware and its kernel made to the UART. Write
+# A boot of Linux was recorded, in QEMU: every access that firmware and kernel made to the UART. Write
 # `console(accesses)`, which finds in such a record the text that appeared on the terminal. A character is a write
 # to port `0x3f8` while DLAB, bit 7 of the last value written to LCR (port `0x3fb`), is 0.
 #

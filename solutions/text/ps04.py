@@ -120,7 +120,8 @@ check("ps4.q1")
 
 # %% [markdown] tags=["solution"]
 # **Explained.** The 6 bytes of each ring are `flags`, `idx`, and a threshold at the end (`used_event`, `avail_event`), 2 bytes
-# each. The threshold is there even if nobody uses it. Who forgets it has a used ring at the wrong place for a queue of 1.
+# each. The threshold is there even if nobody uses it. Who forgets it, with 4 for `align`, has the used ring 4 bytes too low. A
+# queue of 1 does not show it: there the rounding hides the two bytes.
 #
 # Rounding up is `-(-end // align) * align`; for a power of two, C code writes `(end + align - 1) & ~(align - 1)`. The used ring
 # has an alignment of its own because the other side writes it. With 4096 the device's bytes are on pages of their own.

@@ -22,7 +22,7 @@ def bench():
     return Bench()
 
 
-# -- 10.4: reset, identity, on and off
+# -- 11.4: reset, identity, on and off
 
 
 def test_after_reset_as_the_manual_lists_it():
@@ -39,7 +39,7 @@ def test_the_version_tells_of_six_entries_and_of_eoi_suppression(bench):
 
 
 def test_switched_off_nothing_is_accepted_and_nothing_given(bench):
-    """10.4.7.2. What was requested before is held."""
+    """11.4.7.2. What was requested before is held."""
     bench.request(0x41)
     bench.set("SVR", 0xFF)
     bench.request(0x42)
@@ -69,7 +69,7 @@ def test_only_what_is_writable_is_written(bench, reg):
         assert bench.get(reg.name) == before & ~reg.rw | reg.rw
 
 
-# -- 10.8.3: priorities
+# -- 11.8.3: priorities
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_processor_priority_is_the_higher_of_task_and_service(bench, tpr, se
 
 @given(st.sets(st.integers(16, 255)), st.sets(st.integers(16, 255)), st.integers(0, 255))
 def test_what_is_pending_by_a_plain_reading_of_the_clause(requested, serving, tpr):
-    """10.8.3.1, written a second time with lists: the highest, if its class is above both."""
+    """11.8.3.1, written a second time with lists: the highest, if its class is above both."""
     sets = Vectors()
     sets.irr = sum(1 << vector for vector in requested)
     sets.isr = sum(1 << vector for vector in serving)
@@ -116,7 +116,7 @@ def test_the_highest_request_goes_first_and_waits_for_its_class(bench):
 
 
 def test_a_request_that_the_task_priority_hides_becomes_the_spurious_vector(bench):
-    """10.9: the answer is SVR's vector, and nothing is in service."""
+    """11.9: the answer is SVR's vector, and nothing is in service."""
     bench.set("SVR", 0x13F)
     bench.request(0x41)
     bench.set("TPR", 0x40)
@@ -139,7 +139,7 @@ def test_a_vector_in_service_may_be_requested_again(bench):
     assert bench.chip.acknowledge() == 0x41
 
 
-# -- 10.8.5: EOI
+# -- 11.8.5: EOI
 
 
 def test_an_eoi_tells_the_io_apics_of_level_triggered_vectors_only(bench):
@@ -167,7 +167,7 @@ def test_the_broadcast_can_be_suppressed(bench):
     assert (bench.ended, bench.vectors("ISR")) == ([], [])
 
 
-# -- 10.5.2, 10.5.3: errors
+# -- 11.5.2, 11.5.3: errors
 
 
 def test_a_received_vector_below_16_is_an_error(bench):
@@ -208,7 +208,7 @@ def test_an_error_entry_with_a_wrong_vector_does_not_turn_for_ever(bench):
     assert bench.errors() == RECEIVE | REGISTER
 
 
-# -- 10.4.1: accesses
+# -- 11.4.1: accesses
 
 
 @pytest.mark.parametrize(("offset", "size"), [(0x80, 1), (0x80, 2), (0x84, 4), (0x82, 2)])

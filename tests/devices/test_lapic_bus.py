@@ -38,7 +38,7 @@ def who(lapics):
     return [lapic.number for lapic in lapics]
 
 
-# -- 10.6.2: destinations
+# -- 11.6.2: destinations
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_reserved_model_has_no_logical_id():
 
 @given(st.integers(0, 2**20 - 1), st.integers(0, 2**32 - 1), st.booleans())
 def test_x2apic_destinations_by_a_plain_reading(number, named, logical):
-    """10.12.10: physical: equal, or all ones. Logical: same cluster, and the bit of the id."""
+    """11.12.10: physical: equal, or all ones. Logical: same cluster, and the bit of the id."""
     me = Identity(number, logical_of(number), extended=True)
     expected = named in (number, 0xFFFF_FFFF)
     if logical:
@@ -98,7 +98,7 @@ def test_an_x2apic_cluster(named, is_me):
     assert names(FIXED._replace(destination=named, logical=True), me) == is_me
 
 
-# -- 10.6.2.4: one of several
+# -- 11.6.2.4: one of several
 
 
 @pytest.mark.parametrize("how", [1 << 8, 0])
@@ -123,7 +123,7 @@ def test_one_that_is_off_is_not_chosen():
     assert bus.message(Msi(0xFEEF_F004, 0x141)) == []
 
 
-# -- 10.6.1: ICR
+# -- 11.6.1: ICR
 
 
 @pytest.mark.parametrize(

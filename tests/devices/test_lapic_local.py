@@ -21,7 +21,7 @@ def bench():
     return Bench()
 
 
-# -- 10.5.4: the timer
+# -- 11.5.4: the timer
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_one_shot_that_became_periodic_starts_again(bench):
     assert bench.get("CURRENT_COUNT") == 70
 
 
-# -- 10.5.1: pins
+# -- 11.5.1: pins
 
 
 def test_an_nmi_at_lint1(bench):
@@ -225,7 +225,7 @@ def test_it_goes_to_the_processor_also_while_switched_off(mode):
 
 
 def test_init_resets_all_but_the_id(bench):
-    """10.4.7.3."""
+    """11.4.7.3."""
     bench.set("ID", 5 << 24)
     bench.set("TPR", 0x30)
     bench.request(0x41)
@@ -240,7 +240,7 @@ def test_the_reserved_mode_is_nobodys(bench):
     assert not bench.chip.accept(Interrupt(0x41, mode=3))
 
 
-# -- 10.6.1: ICR, alone
+# -- 11.6.1: ICR, alone
 
 
 @pytest.mark.parametrize(

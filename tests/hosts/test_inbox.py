@@ -25,7 +25,7 @@ def test_what_is_no_vector_has_no_message(vector):
 
 
 def test_messages_are_taken_once_the_highest_vector_first():
-    """As a local APIC gives them (Intel SDM 3A, 10.8.4)."""
+    """As a local APIC gives them (Intel SDM 3A, 11.8.4)."""
     cpu = new_cpu()
     inbox = Inbox(cpu, AT)
     assert inbox.take() is None

@@ -32,7 +32,9 @@ def test_how_far_the_guest_gets(keyboard, found, exits, says):
     room = look_around(keyboard)
     assert (room.look.found, room.exits, room.look.accesses) == (found, exits, exits)
     assert says in room.look.evidence
-    check_picture(looks_picture([room.look], keyboard))
+    drawn = looks_picture([room.look], keyboard)
+    check_picture(drawn)
+    assert "…" not in drawn.svg
 
 
 def test_the_whole_machine_is_drawn():
@@ -41,6 +43,7 @@ def test_the_whole_machine_is_drawn():
     assert drawn.text.startswith("A guest that was told nothing: 6 of 7 found\nyes  0x64")
     assert "no   0x2f8  second UART" in drawn.text
     assert "keyboard controller" in words_of(drawn)
+    assert "…" not in drawn.svg  # no name of a device is cut short
 
 
 @pytest.mark.parametrize(

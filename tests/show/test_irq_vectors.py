@@ -71,7 +71,7 @@ def test_the_descriptor_says_what_was_posted_and_whom_to_tell():
 
 
 def test_the_rows_that_wait_are_grey():
-    """PPR 0x60: classes 0 to 6 wait; class 0 has no interrupts at all (SDM 3A 10.8.3)."""
+    """PPR 0x60: classes 0 to 6 wait; class 0 has no interrupts at all (SDM 3A 11.8.3)."""
     grey = rect_of(apic_picture(busy().peek()).svg)
     assert grey == [7 * 16, 16, 16]
     assert rect_of(apic_picture(Lapic().peek()).svg) == [16, 16, 16]

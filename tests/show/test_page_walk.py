@@ -19,6 +19,7 @@ from virtlab.show.walk_lab import (
 from virtlab.show.walk_lab import explain as lab_words
 from virtlab.show.walk_view import look
 from virtlab.vmm.ept import Ept
+from virtlab.vmm.exits import WRITE
 from virtlab.vmm.frames import Frames
 from virtlab.vmm.guest_paging import Paging4Level, Paging32
 from virtlab.vmm.nested_paging import NestedPaging, references
@@ -278,3 +279,12 @@ def test_entries_where_there_is_no_memory_cannot_be_turned():
     machine.vm.tables.unmap(LEAVES, PAGE)
     lab.reset()
     assert "error code 0x0" in lab._says.value
+
+
+def test_a_reason_too_long_for_its_entry_stands_whole_at_the_end():
+    tables = Ept(Frames(GuestMemory(16 * PAGE), 0, 16))
+    tables.map(0x5000, 0x7000, PAGE, rights=WRITE)
+    drawn = page_walk(tables, 0x5000)
+    assert "ends here" in drawn.svg
+    assert "…" not in drawn.svg
+    assert "<- can be written but not read" in drawn.text

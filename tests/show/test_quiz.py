@@ -53,6 +53,17 @@ def test_a_right_answer_that_was_not_checked_does_not_count():
     assert "1 of 2" in quiz._total.value
 
 
+def test_a_radio_button_shows_code_without_its_backquotes():
+    """It shows no code as code; the answer and the prediction are the words as they were given."""
+    quiz = Quiz([question("Where?", ("In `avail.idx`", "Yes."), ("On the `bell`", "No."))])
+    assert list(quiz._choices[0].options) == ["In avail.idx", "On the bell"]
+    predict = Predict("Where?", answer="`bell`", why="So.", options=["`bell`", "ring"])
+    predict._field.index = 0
+    assert predict._field.label == "bell"
+    assert predict.prediction == "`bell`"
+    assert predict.right
+
+
 def test_an_empty_quiz_is_refused():
     with pytest.raises(ValueError, match="at least one question"):
         Quiz([])

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import ipywidgets as widgets
 import pytest
@@ -27,8 +28,11 @@ from virtlab.show import (
     bars,
     question,
 )
-from virtlab.show.shell import Shell, marked, quoted, said, whole
+from virtlab.show.palette import NARROWEST
+from virtlab.show.shell import Shell, drawing, marked, quoted, said, whole
 from virtlab.trace import Access
+
+ROOT = Path(__file__).parents[2]
 
 
 def a_quiz():
@@ -183,6 +187,13 @@ def test_words_are_shown_as_they_are():
     assert marked("`<b>`\n& more") == "<code>&lt;b&gt;</code><br>&amp; more"
     assert said("x").startswith('<p role="status"')
     assert Shell("a line", []).controls == []
+
+
+def test_a_narrow_window_shows_all_of_a_picture_be_it_a_widgets_or_not():
+    """At 200 % zoom neither is cut: both shrink to the same width, and only then scroll."""
+    extension = ROOT / "share/jupyter/labextensions/virtlab-accessible/static/accessible.js"
+    assert drawing().layout.min_width == f"{NARROWEST}px"
+    assert f"max-width: max(100%, {NARROWEST}px)" in extension.read_text(encoding="utf-8")
 
 
 def test_pictures_do_not_import_ipywidgets_and_widgets_do():

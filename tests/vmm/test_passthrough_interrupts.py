@@ -232,7 +232,7 @@ def test_what_cannot_be_posted_goes_by_the_host(rig):
 
 
 def test_a_vector_of_an_exception_is_an_error_in_the_guest_s_apic(rig):
-    """SDM 3A 10.5.2: vectors below 16. The guest's own mistake, seen in its own ESR."""
+    """SDM 3A 11.5.2: vectors below 16. The guest's own mistake, seen in its own ESR."""
     vm, msix, card = net(rig)
     msix.set(0, *Interrupt(3).message())
     card.table.notify(0)

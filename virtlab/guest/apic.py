@@ -13,7 +13,7 @@ which processor; that processor's local APIC is told that it may come.
 The rule that keeps it simple: the registers are the devices' own declarations. An entry is masked
 while its halves are written one after the other.
 
-Source: Intel SDM 3A, 10.4.7 (switching on), 10.6.1 (ICR), 10.8.5 (EOI), 10.5.4 (timer); Intel
+Source: Intel SDM 3A, 11.4.7 (switching on), 11.6.1 (ICR), 11.8.5 (EOI), 11.5.4 (timer); Intel
 82093AA data sheet (290566), 3.1 and 3.2. Left out: x2APIC, and measuring the timer's frequency.
 """
 

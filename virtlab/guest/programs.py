@@ -31,7 +31,7 @@ STRING, COPY = 0x2000, 0x3000
 """Where in RAM its string stands, and where a copy goes."""
 
 RESET_VECTOR = 0xFFF0
-"""Where, in the last 64 KiB below 4 GiB, an x86 begins (Intel SDM 3, 9.1.4)."""
+"""Where, in the last 64 KiB below 4 GiB, an x86 begins (Intel SDM 3A 10.1.4)."""
 HALT = bytes.fromhex("fa f4 eb fd")
 """cli; hlt; and back to the hlt: a processor that does nothing."""
 

@@ -13,7 +13,7 @@ other process must never see half an index.
 
 Our driver writes an index and then asks whether to ring. A store may wait in the processor while
 the next load passes it. So each store is followed by a locked instruction, a lock's (on x86: Intel
-SDM volume 3, 8.2.2). Linux only. Source: memfd_create(2), eventfd(2); vhost-user.rst, "Memory
+SDM 3A 9.2.2). Linux only. Source: memfd_create(2), eventfd(2); vhost-user.rst, "Memory
 regions description".
 """
 

@@ -245,7 +245,8 @@ class Bus:
     def set_intx(self, device: int, number: int, pin: int, level: bool) -> None:
         """A function drives its pin, 1 to 4. Wires of one name are shared (PCI 3.0, 2.2.6).
 
-        Behind a bridge its name changes with the device (PCI bridge 1.2, 9.1; PCIe 3.0, 2.2.8.1).
+        Behind a bridge its name changes with the device (PCI-to-PCI Bridge 1.2, 9.1; PCI
+        Express 3.0, 2.2.8.1).
         """
         key = (device, number, pin)
         if level == (key in self._asserted):

@@ -13,7 +13,7 @@ boxes come from the declarations that the unit itself reads with.
 The rule that keeps it simple: a box is as wide as its words, not as its bits. Bits that no field
 has are hatched.
 
-Source: VT-d 3.0, 5.1.2, 9.10, 9.11, 10.4.14; Intel SDM 3A, 10.11.
+Source: VT-d 3.0, 5.1.2, 9.10, 9.11, 10.4.14; Intel SDM 3A, 11.11.
 """
 
 from __future__ import annotations

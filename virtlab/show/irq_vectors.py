@@ -11,7 +11,7 @@ most urgent vector is nearest to the top right, so "which comes next" can be see
 The rule that keeps it simple: only bits that are set are drawn, each with its number below the
 square. What has to wait follows from PPR.
 
-Source: Intel SDM 3A, 10.8.3, 10.8.4; VT-d 3.0, 9.12.
+Source: Intel SDM 3A, 11.8.3, 11.8.4; VT-d 3.0, 9.12.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def looks_picture(looks: Sequence[Look], title: str = "A guest that was told not
         for look in looks
     ]
     found = sum(look.found for look in looks)
-    return _rows(title, rows, (100, 200, 430, 120), f"{title}: {found} of {len(looks)} found")
+    return _rows(title, rows, (84, 212, 432, 122), f"{title}: {found} of {len(looks)} found")
 
 
 def _bars(functions: Iterable[Found]) -> dict[tuple[str, int], FoundBar]:

@@ -106,7 +106,7 @@ def _column(x: float, width: float, cell: Cell) -> str:
         f"[{cell.chosen}] at {cell.entry_at:#x}",
         f"{cell.entry:#x}",
         *cell.lines,
-        cell.stops or f"so far: {cell.so_far}",
+        _last(cell, width),
     )
     parts = [_chooser(x, width, f"bits {cell.bits}", f"{cell.chosen:#x} = {cell.chosen}")]
     parts.append(rect(x, _ENTRY, width, _TALL, tint, stroke, weight=weight))
@@ -116,6 +116,12 @@ def _column(x: float, width: float, cell: Cell) -> str:
     if cell.stops:
         parts.append(cross(x + width - 16, _ENTRY + 18, VERMILLION))
     return "".join(parts)
+
+
+def _last(cell: Cell, width: float) -> str:
+    """What stands last in an entry. A reason that is too long for it stands in the last column."""
+    words = cell.stops or f"so far: {cell.so_far}"
+    return words if fit(words, width - 12, SMALL) == words else "ends here"
 
 
 def _chooser(x: float, width: float, bits: str, value: str) -> str:

@@ -66,6 +66,10 @@ TITLE = 20
 
 WIDTH = 940
 """Pixels across, for every picture: a notebook's column at full size."""
+NARROWEST = 560
+"""Pixels across to which a widget's picture shrinks in a narrow window, and no further.
+
+It is then whole at 200 % zoom in a window of 1,400 pixels, with type of 17 of the screen's."""
 MARGIN = 28
 """Pixels between the panel's edge and what is drawn on it."""
 

@@ -105,10 +105,15 @@ class Quiz(Shell):
         self._total.value = said("Nothing is checked yet.")
 
 
+def plain(words: str) -> str:
+    """Words for a radio button, which shows no code as code: without backquotes."""
+    return words.replace("`", "")
+
+
 def _radio(asked: Question, number: int) -> Any:
     """The options of a question as radio buttons, wide enough for their words."""
     made = widgets.RadioButtons(
-        options=[option.words for option in asked.options],
+        options=[plain(option.words) for option in asked.options],
         description=f"Answer {number}",
         layout=widgets.Layout(width="auto"),
         style={"description_width": "initial"},
@@ -190,7 +195,7 @@ class Predict(Shell):
 def _options(options: Sequence[str]) -> Any:
     layout = widgets.Layout(width="auto")
     made = widgets.RadioButtons(
-        options=list(options),
+        options=[(plain(option), option) for option in options],
         description="Your prediction",
         layout=layout,
         style={"description_width": "initial"},

@@ -20,6 +20,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from virtlab.show.palette import NARROWEST
 from virtlab.show.svg import Picture, escape
 
 WIDE = {"description_width": "initial"}
@@ -100,8 +101,10 @@ def tagged(control: Any, words: str) -> Any:
 
 
 def drawing() -> Any:
-    """Where a picture goes."""
-    return tagged(widgets.HTML(), "picture")
+    """Where a picture goes; it scrolls in a window that is too narrow for it, as at 200 % zoom."""
+    made = widgets.HTML()
+    made.layout.min_width = f"{NARROWEST}px"
+    return tagged(made, "picture")
 
 
 def sentence() -> Any:

@@ -18,9 +18,10 @@ and the exit qualification (SDM 3C 28.2.1), built here bit by bit.
       r w f: the access that was tried;  R W X: what the entries allow;
       LV: the linear address is known;  LA: the access itself failed, not a table walk
 
-The SDM is cited by the chapters it has since 2022: 25 the VMCS, 26 non-root operation, 28 VM exits,
-29 EPT. Older printings count one less. One thing here no processor gives: `size` and `value` of a
-memory access. A VMM for real code decodes the instruction to find them.
+The SDM is cited in its edition of December 2022: 25 the VMCS, 26 non-root operation, 28 VM exits,
+29 EPT. Other editions count one less or one more (docs/glossary.md, "Specifications"). One thing
+here no processor gives: `size` and `value` of a memory access. A VMM for real code decodes the
+instruction to find them.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Hpet(RegisterFile):
         8,
         rw=all_ones(8),
         spec="HPET 1.0a 2.3.7",
-        doc="The counter. It is written while it stands still.",
+        doc="The counter; written while it stands still.",
     )
 
     def __init__(

@@ -11,8 +11,8 @@
 After power-on it is switched off, and its LINT0 is masked: nothing of the 8259A reaches the
 processor either. A PC's firmware switches it on and puts LINT0 into ExtINT mode ("virtual wire").
 
-Source: Intel SDM 3A, chapter 10, "Advanced Programmable Interrupt Controller". In printings since
-2022 it is chapter 11; the sections have kept their numbers.
+Source: Intel SDM 3A, chapter 11, "Advanced Programmable Interrupt Controller". It was chapter 10
+until 2022, and is 12 since 2023; the sections have kept their numbers.
 """
 
 from virtlab.devices.lapic.bus import ApicBus

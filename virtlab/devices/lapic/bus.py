@@ -6,7 +6,7 @@
 The rule that keeps it simple: of several that are named, "lowest priority" and the redirection hint
 choose one: that whose processor has the lowest priority now, and of equals the first.
 
-Source: Intel SDM 3A, 10.6.2.4 (lowest priority), 10.11 (messages). Left out: focus processors.
+Source: Intel SDM 3A, 11.6.2.4 (lowest priority), 11.11 (messages). Left out: focus processors.
 """
 
 from __future__ import annotations

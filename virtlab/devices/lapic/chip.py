@@ -12,8 +12,8 @@
 The rule that keeps it simple: vectors, priority and count are kept as what they are, and become
 registers where they are read.
 
-Source: Intel SDM 3A, 10.4.1 (accesses), 10.4.7.2 (switched off), 10.5.3 (errors), 10.6.1 (ICR),
-10.8.5 (EOI). The level bit of ICR counts for INIT only: a de-asserted INIT does nothing.
+Source: Intel SDM 3A, 11.4.1 (accesses), 11.4.7.2 (switched off), 11.5.3 (errors), 11.6.1 (ICR),
+11.8.5 (EOI). The level bit of ICR counts for INIT only: a de-asserted INIT does nothing.
 """
 
 from __future__ import annotations
@@ -103,14 +103,14 @@ class Lapic(LapicCore):
                     self._local(name)
 
     def write_SVR(self, old: int, new: int) -> None:
-        """Switched off, it masks the whole LVT (10.4.7.2)."""
+        """Switched off, it masks the whole LVT (11.4.7.2)."""
         if not LapicRegisters.SVR.ENABLE.get(new):
             for reg in LVT:
                 self.values[reg.name] = reg.MASK.put(self.values[reg.name], 1)
             self._pace()
 
     def write_ESR(self, old: int, new: int) -> None:
-        """Show the errors since the last write (10.5.3)."""
+        """Show the errors since the last write (11.5.3)."""
         self.ESR, self.errors = self.errors, 0
 
     def _entry_written(self, reg: Reg) -> None:
@@ -132,7 +132,7 @@ class Lapic(LapicCore):
         self.timer.load(new)
 
     def write_ICR_LOW(self, old: int, new: int) -> None:
-        """Send an interrupt to whom `ICR_HIGH` names, or a shorthand (10.6.1)."""
+        """Send an interrupt to whom `ICR_HIGH` names, or a shorthand (11.6.1)."""
         self.send(new, LapicRegisters.ICR_HIGH.DESTINATION.get(self.ICR_HIGH))
 
     def send(self, command: int, destination: int) -> None:

@@ -12,7 +12,7 @@ NMI, SMI, INIT and start-up have no vector to wait in IRR: the processor gets th
 
 `chip` adds the page of registers.
 
-Source: Intel SDM 3A, 10.4 to 10.9. Where it leaves a choice: an APIC that software has switched off
+Source: Intel SDM 3A, 11.4 to 11.9. Where it leaves a choice: an APIC that software has switched off
 accepts no vector and gives none. Left out: arbitration on a bus, delivery that takes time.
 """
 
@@ -72,7 +72,7 @@ class LapicCore(LapicRegisters):
         self.reset()
 
     def reset(self) -> None:
-        """As after power-on: switched off by software, the LVT masked (10.4.7.1).
+        """As after power-on: switched off by software, the LVT masked (11.4.7.1).
 
         `present` and `extended` stay.
         """
@@ -146,7 +146,7 @@ class LapicCore(LapicRegisters):
             case Delivery.INIT:
                 identity = self.ID
                 self.reset()
-                self.ID = identity  # which INIT leaves (10.4.7.3)
+                self.ID = identity  # which INIT leaves (11.4.7.3)
                 self.signal(Delivery.INIT, 0)
             case Delivery.NMI | Delivery.SMI | Delivery.STARTUP:
                 self.signal(interrupt.mode, interrupt.vector)
@@ -166,7 +166,7 @@ class LapicCore(LapicRegisters):
     # -- the local vector table
 
     def _local(self, name: str) -> None:
-        """A source of the LVT has something: deliver it as its entry says (10.5.1)."""
+        """A source of the LVT has something: deliver it as its entry says (11.5.1)."""
         entry = self.values[name]
         lint = LapicRegisters.LVT_LINT0.decode(entry)
         if lint["MASK"] or lint["MODE"] == Delivery.EXTINT:
@@ -186,7 +186,7 @@ class LapicCore(LapicRegisters):
         self._local("LVT_TIMER")
 
     def _error(self, bit: str) -> None:
-        """Note an error for ESR, and interrupt where it is a new one (10.5.3)."""
+        """Note an error for ESR, and interrupt where it is a new one (11.5.3)."""
         mask = LapicRegisters.ESR.fields[bit].mask
         if not self.errors & mask:
             self.errors |= mask

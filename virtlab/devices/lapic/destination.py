@@ -9,7 +9,7 @@ The idea: every local APIC sees every message and asks itself.
 
 The rule that keeps it simple: one function, of numbers only.
 
-Source: Intel SDM 3A, 10.6.2 (xAPIC), 10.12.10 (x2APIC).
+Source: Intel SDM 3A, 11.6.2 (xAPIC), 11.12.10 (x2APIC).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def names(interrupt: Interrupt, who: Identity) -> bool:
 
 
 def logical_of(number: int) -> int:
-    """The logical id of an x2APIC, which follows from the physical one (10.12.10.2).
+    """The logical id of an x2APIC, which follows from the physical one (11.12.10.2).
 
     >>> hex(logical_of(0x25))
     '0x20020'

@@ -11,7 +11,7 @@ to turn into #GP. Modes change along the arrows only:
 
     off --EN--> xAPIC --EXTD--> x2APIC          and from either back to off
 
-Source: Intel SDM 3A, 10.4.4, 10.12. Left out: another base than FEE0_0000h.
+Source: Intel SDM 3A, 11.4.4, 11.12. Left out: another base than FEE0_0000h.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ApicMsrs:
             _within(value, all_ones(1))
             self.lapic.send(1 << 18 | value, 0)
         elif msr in (_ID, _LDR):
-            raise GuestError(f"MSR {msr:#x} is read-only", "SDM 3A 10.12.1.2")
+            raise GuestError(f"MSR {msr:#x} is read-only", "SDM 3A 11.12.1.2")
         else:
             offset = self._offset(msr, "w")
             _within(value, 0 if offset in _ZERO_ONLY else BY_OFFSET[offset].rw)
@@ -76,14 +76,14 @@ class ApicMsrs:
 
     def _check(self, msr: int) -> None:
         if not self.lapic.extended or not FIRST <= msr <= LAST:
-            raise GuestError(f"there is no MSR {msr:#x} in this mode", "SDM 3A 10.12.1.2")
+            raise GuestError(f"there is no MSR {msr:#x} in this mode", "SDM 3A 11.12.1.2")
 
     def _offset(self, msr: int, verb: str) -> int:
         """The register of an MSR that can be read, or written."""
         offset = (msr - FIRST) * STEP
         reg = BY_OFFSET.get(offset)
         if reg is None or offset in _GONE or verb not in reg.access:
-            raise GuestError(f"MSR {msr:#x} has no {verb!r}", "SDM 3A 10.12.1.2")
+            raise GuestError(f"MSR {msr:#x} has no {verb!r}", "SDM 3A 11.12.1.2")
         return offset
 
     def _send(self, value: int) -> None:
@@ -93,14 +93,14 @@ class ApicMsrs:
         self.lapic.send(command, self.lapic.ICR_HIGH)
 
     def _change_mode(self, value: int) -> None:
-        """Along the arrows (10.12.5). Off, the APIC forgets what it had."""
+        """Along the arrows (11.12.5). Off, the APIC forgets what it had."""
         lapic = self.lapic
         _within(value & ~BASE, BSP.mask | EXTD.mask | EN.mask)
         present, extended = bool(EN.get(value)), bool(EXTD.get(value))
         if value & BASE != BASE or (extended and not (present and lapic.present)):
-            raise GuestError(f"{value:#x} is no mode to go to from here", "SDM 3A 10.12.5")
+            raise GuestError(f"{value:#x} is no mode to go to from here", "SDM 3A 11.12.5")
         if lapic.extended and present and not extended:
-            raise GuestError("x2APIC mode ends by switching off", "SDM 3A 10.12.5")
+            raise GuestError("x2APIC mode ends by switching off", "SDM 3A 11.12.5")
         if not present:
             lapic.reset()
         lapic.present, lapic.extended = present, extended
@@ -108,4 +108,4 @@ class ApicMsrs:
 
 def _within(value: int, mask: int) -> None:
     if value & ~mask:
-        raise GuestError(f"reserved bits {value & ~mask:#x} are set", "SDM 3A 10.12.1.3")
+        raise GuestError(f"reserved bits {value & ~mask:#x} are set", "SDM 3A 11.12.1.3")

@@ -10,9 +10,9 @@
 The idea: vectors are bits. ISR, TMR and IRR have 256 of them, in eight registers each.
 
 The rule that keeps it simple: this file only declares. An access has 32 bits at a multiple of 16;
-what anything else does is undefined (SDM 3A 10.4.1), and here it does nothing.
+what anything else does is undefined (SDM 3A 11.4.1), and here it does nothing.
 
-Source: Intel SDM 3A, 10.4 to 10.8. Left out: APR and RRD (not since the Pentium), the TSC deadline,
+Source: Intel SDM 3A, 11.4 to 11.8. Left out: APR and RRD (not since the Pentium), the TSC deadline,
 the LVT of corrected machine checks.
 """
 
@@ -27,7 +27,7 @@ BASE = 0xFEE0_0000
 STEP = 16
 """Bytes from one register to the next."""
 
-_SPEC = "SDM 3A 10."
+_SPEC = "SDM 3A 11."
 _MASKED = 1 << 16
 _ALWAYS = {"VECTOR": Bits(7, 0), "STATUS": Bits(12), "MASK": Bits(16)}
 _MODE = {**_ALWAYS, "MODE": Bits(10, 8)}

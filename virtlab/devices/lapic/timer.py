@@ -11,7 +11,7 @@ A count is `divide` ticks of a bus clock of 1 GHz, as QEMU and KVM have it; on a
 frequency is found by measuring. To protect the host, a periodic timer interrupts at most every
 `MIN_INTERVAL` ns, at a moment when its count is 0.
 
-Source: Intel SDM 3A, 10.5.4.
+Source: Intel SDM 3A, 11.5.4.
 """
 
 from __future__ import annotations

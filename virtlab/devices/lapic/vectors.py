@@ -8,7 +8,7 @@ its upper four bits are its priority class.
 The rule that keeps it simple: a request is pending if its class is above the *processor priority*:
 the task priority, or the class in service, whichever is higher. Everything follows from that.
 
-Source: Intel SDM 3A, 10.8.3 (priorities), 10.8.4 (the registers), 10.8.5 (EOI). Where the classes
+Source: Intel SDM 3A, 11.8.3 (priorities), 11.8.4 (the registers), 11.8.5 (EOI). Where the classes
 of task and service are equal, the manual leaves the lower bits open; here they are the task's.
 """
 
@@ -18,7 +18,7 @@ CLASS = 0xF0
 """The priority class of a vector."""
 
 LOWEST = 16
-"""Vectors below are exceptions; as interrupts they are errors (10.5.2)."""
+"""Vectors below are exceptions; as interrupts they are errors (11.5.2)."""
 
 
 def highest(vectors: int) -> int:
@@ -43,7 +43,7 @@ class Vectors:
         self.tmr = self.tmr | bit if level else self.tmr & ~bit
 
     def priority(self, tpr: int) -> int:
-        """PPR: the processor priority, of TPR and of what is in service (10.8.3.1)."""
+        """PPR: the processor priority, of TPR and of what is in service (11.8.3.1)."""
         serving = highest(self.isr) & CLASS
         return tpr if tpr & CLASS >= serving else serving
 

@@ -4,6 +4,7 @@
 //   image/png       metadata {"image/png": {"alt": "..."}}        ->  <img alt="...">
 //   arrows, Enter, Space on a control of a .vl-widget             ->  the control's, not Lab's
 //   links in prose, colours of a traceback                        ->  a line below, dark enough
+//   a picture, an answer, in a narrow window, as at 200 % zoom    ->  all of it
 //
 // The idea: JupyterLab shows an SVG as an <img> without an alternative, and so hides the label that
 // the SVG has. A screen reader then says "image", and no more. Here the label is handed on. Where an
@@ -20,7 +21,14 @@
   const TYPES = ['image/svg+xml', 'image/png'];
   const KEYS = ['ArrowUp', 'ArrowDown', 'ArrowLeft', 'ArrowRight', 'Enter', ' '];
   // Links that are not told by colour alone, and a traceback with 4.5 : 1 on its ground (WCAG 1.4).
+  // A picture shrinks as those of the widgets do (`show.palette.NARROWEST`), and then it scrolls.
+  // The words of a radio button go on in the next line, where they would be cut off.
   const STYLE = `
+    .jp-RenderedSVG > img { max-width: max(100%, 560px); height: auto; }
+    .vl-widget .widget-radio-box label {
+      height: auto; line-height: 1.5; padding-left: 22px; position: relative; white-space: normal; }
+    .vl-widget .widget-radio-box label > input {
+      height: 1.5em; left: 0; margin: 0; position: absolute; top: 0; }
     .jp-RenderedHTMLCommon :is(p, li, td) a[href], .jp-RenderedText a {
       text-decoration: underline !important; }
     [data-jp-theme-light="true"] .jp-OutputArea-output[data-mime-type$="stderr"] {
