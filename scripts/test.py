@@ -201,6 +201,9 @@ def main(argv: list[str] | None = None) -> int:
     chosen = [part for part in PARTS if (part.name in names if names else runs(part))]
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
+    # A shell without job control has a command in the background ignore Ctrl-C, and so would all
+    # that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         results = [run(part) for part in chosen]
     except KeyboardInterrupt:

@@ -71,8 +71,8 @@ def test_widgets_are_described_by_what_they_show_first():
     from virtlab import show
     from virtlab.show.note import Note
 
-    asked = first.described(show.Predict("Which?", "b", "So it is.", options=["a", "b"]))
-    assert asked["choices"] == ["a", "b"]
+    asked = first.described(show.Predict("Which?", "b", "So it is.", options=["`a`", "b"]))
+    assert asked["choices"] == ["`a`", "b"]
     assert asked["answer"] == "b"
     assert first.described(Note("words"))["says"] != []
     assert first.described(3) is None

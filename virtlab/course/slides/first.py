@@ -113,7 +113,12 @@ def described(value: object) -> First | None:
     if isinstance(value, Predict):
         words = {"question": value.question, "answer": str(value.answer), "why": value.why}
         offered = [getattr(control, "options", ()) for control in value.controls]
-        choices = [str(choice) for options in offered for choice in options]
+        # a pair has the words without backquotes, and as they were written
+        choices = [
+            str(choice[1] if isinstance(choice, tuple) else choice)
+            for options in offered
+            for choice in options
+        ]
         return {"kind": "predict", "choices": choices, **words}
     if isinstance(value, Quiz):
         asked = [
