@@ -7,6 +7,7 @@ import pytest
 from tests.course.grading.sandboxed import KINDS
 from tests.course.grading.side import Side
 from tests.needs import require
+from virtlab.course.grading import sandbox
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +42,11 @@ def kind(request):
     if request.param == "bubblewrap":
         require("sandbox")
     return request.param
+
+
+@pytest.fixture
+def anew():
+    """Nothing has been tried yet, nor will it have been for those who come after."""
+    sandbox.by_plain.cache_clear()
+    yield
+    sandbox.by_plain.cache_clear()

@@ -200,14 +200,6 @@ def test_a_bubblewrap_that_does_not_work_is_not_believed(monkeypatch, tmp_path):
     assert sandbox.available.__wrapped__().kind == "plain"
 
 
-@pytest.fixture
-def anew():
-    """Nothing has been tried yet, nor will it have been for those who come after."""
-    sandbox.by_plain.cache_clear()
-    yield
-    sandbox.by_plain.cache_clear()
-
-
 def test_a_child_that_holds_less_than_was_found_runs_nothing(monkeypatch):
     """Landlock leaves names: a child that was thought to hold them too does not begin."""
     with running("print('run')", "plain", known=()) as child:

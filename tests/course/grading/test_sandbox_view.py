@@ -88,7 +88,7 @@ def test_whether_bubblewrap_bounds_a_folder_is_read_from_its_help(monkeypatch, t
         assert bubblewrap.sized.__wrapped__() is expected
 
 
-def test_an_older_bubblewrap_is_used_and_its_loss_is_said(monkeypatch):
+def test_an_older_bubblewrap_is_used_and_its_loss_is_said(monkeypatch, anew):
     monkeypatch.setattr(sandbox.bubblewrap, "program", lambda: "bwrap")
     monkeypatch.setattr(sandbox.bubblewrap, "sized", lambda: False)
     monkeypatch.setattr(sandbox, "tried", lambda kind: ())
