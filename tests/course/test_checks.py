@@ -429,3 +429,11 @@ def test_a_stub_hides_nothing_of_the_tasks_other_functions():
     assert "you have not written need_event() yet" in str(failed.value)
     assert len(failed.value.report.passed) > 10
     assert checks.points(failed.value.report) > 3
+
+
+def test_half_a_hundredth_is_rounded_up():
+    """7 * 33 / 40 is 5.775, which no binary fraction is."""
+    passed, names = [str(n) for n in range(33)], tuple(str(n) for n in range(40))
+    report = checks.Report(TASKS["ps6.q6"], 1, passed, None, names)
+    assert TASKS["ps6.q6"].points == 7
+    assert checks.points(report, ()) == 5.78

@@ -163,14 +163,14 @@ def free_cases(task: Task, cases: Sequence[Case] | None = None) -> frozenset[str
 
 
 def points(report: Report, cases: Sequence[Case] | None = None) -> float:
-    """The task's points for a report made of the same `cases`, rounded to 0.01.
+    """The task's points for a report made of the same `cases`, rounded to 0.01, half up.
 
     points * (passed - free) / (all - free): full points for all cases, none for what is free. To
     fail a free case costs a share, so only an answer that passes all of them gets all points.
     """
     task, free = report.task, len(free_cases(report.task, cases))
     earned, most = len(report.passed) - free, len(report.results) - free
-    return round(task.points * max(0, earned) / most, 2)
+    return (200 * task.points * max(0, earned) + most) // (2 * most) / 100  # whole numbers: exact
 
 
 # -- hints

@@ -12,6 +12,8 @@ import io
 import itertools
 import json
 import sys
+from fractions import Fraction
+from math import floor
 from random import Random
 from typing import NamedTuple
 
@@ -180,9 +182,9 @@ def _task(task, names, seed):
     cases = (*task.cases, *hidden.cases_of(task.id, HIDDEN))
     report = examine(task, Answer(names), seed, cases)
     free = len(free_cases(task, cases))
-    share = max(0, len(report.passed) - free) / (len(cases) - free)
+    share = Fraction(max(0, len(report.passed) - free), len(cases) - free)
     first = report.failure.case if report.failure else None
-    return round(task.points * share, 2), first
+    return floor(100 * task.points * share + Fraction(1, 2)) / 100, first
 
 
 if __name__ == "__main__":  # python -m tests.course.grading.classroom 200 FOLDER
