@@ -26,6 +26,11 @@ CLOCK = {"20 times faster"}
 """Cases that look at a clock: two readings never agree."""
 
 
+CHANCE = {"a random number", "chains side by side"}
+"""Answers that give something else each time: one asks for a random number, the other one gives
+memory that it never wrote."""
+
+
 def cells(side, name):
     """The code cells of a notebook of ours, without its checks."""
     found = []
@@ -83,6 +88,7 @@ ALL = [
     pytest.param(task, source, id=f"{task} {mistake}")
     for task, mistakes in WRONG.items()
     for mistake, source, _ in mistakes
+    if mistake not in CHANCE
 ]
 
 
@@ -108,6 +114,10 @@ def test_the_clock_lets_the_solution_pass_and_a_loop_not():
     with Student([(1, loop)], limits=LIMITS, sandbox=PLAIN) as student:
         failure = student.examine(task, 1, fast).failure
         assert failure.difference.expected == "at least 20 times as fast as walk_each"
+
+
+def test_every_answer_of_chance_is_known():
+    assert {mistake for mistakes in WRONG.values() for mistake, *_ in mistakes} >= CHANCE
 
 
 def test_every_case_that_looks_at_a_clock_is_known():
